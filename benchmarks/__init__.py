@@ -1,0 +1,1 @@
+"""Measurements of this machine, each in one command: ``python -m benchmarks.NAME``."""

@@ -1,0 +1,211 @@
+"""Which checkpoint is really better, on the same samples, and where they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from samplemind_core.config import RunConfig, flatten
+from samplemind_core.store import Checkpoint, Run
+from samplemind_core.ui import measure, parts, words
+from samplemind_core.ui.state import choose, error_boundary, theme, workspace
+
+if TYPE_CHECKING:
+    from samplemind_core.evaluation.metrics import Evaluation
+
+SPLIT_WORDS = {"test": "Test", "val": "Validation"}
+
+
+def main() -> None:
+    parts.header("Diagnostics", "One checkpoint in depth, or two on the same samples.")
+    store = workspace()
+    trained = {run.dataset_id for run in store.runs() if store.checkpoints(run.id)}
+    datasets = {item.id: parts.dataset_label(item) for item in store.datasets() if item.id in trained}
+    if not datasets:
+        parts.empty_state(
+            "Confusions, per-class scores and comparisons will be here, once a network has been trained.",
+            "Train one",
+            "train",
+            key="diagnostics-train",
+            icon=":material/model_training:",
+        )
+        return
+    ref_a, ref_b, split = picks(datasets)
+    names = ("A", "B")
+    run_a, kept_a = store.resolve(ref_a)
+    chosen = [(names[0], run_a, kept_a, ref_a)]
+    if ref_b and ref_b != ref_a:
+        run_b, kept_b = store.resolve(ref_b)
+        chosen.append((names[1], run_b, kept_b, ref_b))
+    evaluations = []
+    with st.spinner("Measuring on the same samples", show_time=True):
+        for _, _, _, ref in chosen:
+            evaluations.append(measure.evaluation(ref, split))
+        if len(chosen) == 2:
+            verdict(ref_a, ref_b, split)
+    scores(chosen, evaluations)
+    curves([(name, run) for name, run, _, _ in chosen])
+    classes(evaluations, [name for name, *_ in chosen])
+    confusions(evaluations, [name for name, *_ in chosen])
+    if len(chosen) == 2:
+        settings(run_a, chosen[1][1])
+
+
+def picks(datasets: dict[str, str]) -> tuple[str, str, str]:
+    with st.container(border=True):
+        left, right = st.columns([3, 2], vertical_alignment="bottom")
+        with left:
+            dataset_id = choose("Dataset", datasets, "dataset")
+        with right:
+            wanted = st.query_params.get("split", "test")
+            split = st.segmented_control(
+                "Measured on",
+                list(SPLIT_WORDS),
+                format_func=lambda name: SPLIT_WORDS[name],
+                default=wanted if wanted in SPLIT_WORDS else "test",
+                required=True,
+                key="diagnostics-split",
+                help="Choose between checkpoints by validation. The test split is for reporting, not for choosing.",
+            )
+        options = parts.checkpoint_options(workspace(), dataset_id)
+        left, right = st.columns(2)
+        with left:
+            ref_a = choose("Checkpoint A", options, "a")
+        with right:
+            ref_b = choose("Checkpoint B", {"": "None: look at A alone"} | options, "b", default=other(options, ref_a))
+        if split == "test":
+            st.caption("The test split is for reporting. A checkpoint that was chosen by it looks better than it is.")
+    st.query_params["split"] = split or "test"
+    return ref_a, ref_b, split or "test"
+
+
+def other(options: dict[str, str], ref: str) -> str:
+    """Return the best checkpoint of another run, the most useful thing to compare with."""
+    run_id = ref.partition(":")[0]
+    return next((key for key in options if key.endswith(":best") and not key.startswith(f"{run_id}:")), "")
+
+
+def verdict(ref_a: str, ref_b: str, split: str) -> None:
+    result = measure.comparison(ref_a, ref_b, split)
+    word = {"a": "A is better", "b": "B is better", "undecided": "Undecided"}[result.verdict]
+    icon = ":material/balance:" if result.verdict == "undecided" else ":material/check_circle:"
+    with st.container(border=True):
+        st.badge(word, icon=icon, color="gray" if result.verdict == "undecided" else "green")
+        # The page calls them A and B; references are for command lines.
+        st.markdown(parts.safe(result.sentence.replace(ref_b, "B").replace(ref_a, "A")))
+        st.caption(
+            f"Both are right on {result.both_right:,} samples and both wrong on {result.both_wrong:,}. "
+            f"Only A is right on {result.only_a:,}, only B on {result.only_b:,}."
+        )
+
+
+def scores(chosen: Sequence[tuple[str, Run, Checkpoint, str]], evaluations: Sequence[Evaluation]) -> None:
+    columns = st.columns(len(chosen))
+    for column, (name, run, kept, _), result in zip(columns, chosen, evaluations, strict=True):
+        with column, st.container(border=True):
+            title = f"{name} · {run.name}" if len(chosen) > 1 else run.name
+            parts.section(title)
+            st.caption(f"Epoch {kept.epoch}, measured on {words.plural(result.num_clips, 'sample')}")
+            low, high = result.accuracy_interval
+            with st.grid(3, min_column_width=120):
+                st.metric("Accuracy", words.percent(result.accuracy))
+                st.metric(
+                    "Balanced accuracy",
+                    words.percent(result.balanced_accuracy),
+                    help="The mean recall of all classes: rare classes count as much as common ones.",
+                )
+                st.metric("Macro F1", words.percent(result.macro_f1), help="The mean F1 of all classes.")
+            st.caption(f"Accuracy with 95 % interval {words.percent(low)} to {words.percent(high)} (Wilson)")
+
+
+def curves(runs: Sequence[tuple[str, Run]]) -> None:
+    from samplemind_core.charts.curves import accuracy_figure, loss_figure, overlay_figure
+
+    rows = [(f"{name} {run.name}", [epoch.as_dict() for epoch in workspace().epochs(run.id)]) for name, run in runs]
+    alone = len({run.id for _, run in runs}) == 1
+    left, right = st.columns(2)
+    with left, st.container(border=True):
+        parts.section("Loss")
+        best = runs[0][1].best_epoch
+        figure = loss_figure(rows[0][1], theme(), best) if alone else overlay_figure(rows, "loss", theme())
+        parts.figure(figure, key="diagnostics-loss")
+    with right, st.container(border=True):
+        parts.section("Accuracy")
+        figure = accuracy_figure(rows[0][1], theme(), best) if alone else overlay_figure(rows, "accuracy", theme())
+        parts.figure(figure, key="diagnostics-accuracy")
+
+
+def classes(evaluations: Sequence[Evaluation], names: Sequence[str]) -> None:
+    from samplemind_core.charts.confidence import class_metric_figure
+
+    with st.container(border=True):
+        parts.section("By class")
+        shown = {"recall": "Recall", "precision": "Precision", "f1": "F1"}
+        metric = st.segmented_control(
+            "Score",
+            list(shown),
+            format_func=lambda key: shown[key],
+            default="recall",
+            required=True,
+            key="class-score",
+            label_visibility="collapsed",
+        )
+        reports = {name: result.per_class for name, result in zip(names, evaluations, strict=True)}
+        parts.figure(class_metric_figure(reports, metric or "recall", theme()), key="diagnostics-classes")
+        with st.expander("As a table"):
+            class_table(evaluations, names)
+
+
+def class_table(evaluations: Sequence[Evaluation], names: Sequence[str]) -> None:
+    table: dict[str, list[object]] = {"Class": [report.label for report in evaluations[0].per_class]}
+    table["Samples"] = [report.support for report in evaluations[0].per_class]
+    for name, result in zip(names, evaluations, strict=True):
+        for score in ("precision", "recall", "f1"):
+            title = f"{'F1' if score == 'f1' else score.capitalize()}{f' {name}' if len(names) > 1 else ''}"
+            table[title] = [words.percent(getattr(report, score)) for report in result.per_class]
+    st.dataframe(table, hide_index=True, alt="Precision, recall and F1 by class")
+
+
+def confusions(evaluations: Sequence[Evaluation], names: Sequence[str]) -> None:
+    from samplemind_core.charts.confusion import confusion_difference_figure, confusion_figure
+
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader("Confusions", anchor=False, width="stretch")
+        shown = {"counts": "Samples", "row_percent": "% of the true class"}
+        mode = st.segmented_control(
+            "Cells",
+            list(shown),
+            format_func=lambda key: shown[key],
+            default="counts",
+            required=True,
+            key="confusion-mode",
+            label_visibility="collapsed",
+        )
+    columns = st.columns(max(2, len(evaluations)))
+    for column, result, name in zip(columns, evaluations, names, strict=False):
+        with column, st.container(border=True):
+            st.markdown(f"**{name}**")
+            figure = confusion_figure(result.confusion, result.class_names, theme(), mode or "counts")
+            parts.figure(figure, key=f"confusion-{name}")
+    if len(evaluations) == 2 and evaluations[0].class_names == evaluations[1].class_names:
+        with st.expander("What changes from A to B"):
+            a, b = evaluations
+            figure = confusion_difference_figure(a.confusion, b.confusion, a.class_names, theme())
+            parts.figure(figure, key="confusion-difference")
+
+
+def settings(run_a: Run, run_b: Run) -> None:
+    a, b = (flatten(RunConfig.model_validate(run.config)) for run in (run_a, run_b))
+    different = {name: f"{a[name]} → {b[name]}" for name in a if a[name] != b[name]}
+    with st.container(border=True):
+        parts.section("Settings that differ, A → B")
+        if different:
+            parts.facts(different)
+        else:
+            st.caption("Both were trained with the same settings.")
+
+
+with error_boundary():
+    main()

@@ -1,0 +1,137 @@
+"""The front end: waveforms become log-mel spectrograms, exactly as librosa defines them.
+
+Slaney's mel scale and area normalisation follow M. Slaney, "Auditory Toolbox, version 2",
+Technical Report 1998-010, Interval Research, 1998, which librosa's defaults use too.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from samplemind_core.config import FeatureConfig
+from samplemind_core.errors import AudioError
+
+AMIN = 1e-10
+"""Smallest power that a logarithm is taken of; below it everything counts as silence."""
+
+# Slaney's scale: linear up to 1 kHz (15 mel), then 27 steps to every factor of 6.4.
+_HZ_PER_MEL = 200.0 / 3.0
+_BREAK_HZ, _BREAK_MEL = 1_000.0, 15.0
+_LOG_STEP = math.log(6.4) / 27.0
+
+
+class LogMel(nn.Module):
+    """Log-mel spectrograms in dB relative to each clip's own maximum.
+
+    The power spectrum of centred, zero-padded, periodic-Hann frames is gathered into Slaney mel
+    bands; ``10·log10`` of that, relative to the clip's maximum, is cut ``top_db`` below it. This is
+    ``librosa.power_to_db(librosa.feature.melspectrogram(y=…, pad_mode="constant"), ref=np.max,
+    top_db=…)`` to within 1e-3 dB.
+
+    Each clip is referred to its own maximum, so a loud neighbour changes nothing. A clip without
+    any power above 1e-10 is 0 dB everywhere, as librosa has it: its maximum is its floor.
+
+    The module has no parameters and nothing to store: its filters follow ``.to(device)`` and stay
+    out of ``state_dict``, since ``config`` decides them.
+
+    Parameters
+    ----------
+    config : FeatureConfig
+        Rate, STFT, mel bands and range.
+    """
+
+    filters: Tensor
+
+    def __init__(self, config: FeatureConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.register_buffer("filters", torch.from_numpy(mel_filters(config)), persistent=False)
+
+    @torch.no_grad()
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Return log-mel spectrograms.
+
+        Parameters
+        ----------
+        waveform : Tensor of float32, shape (B, T)
+            Mono clips of one length at ``config.sample_rate_hz``.
+
+        Returns
+        -------
+        Tensor of float32, shape (B, 1, n_mels, 1 + T // hop_length)
+            dB in [-top_db, 0].
+
+        Raises
+        ------
+        AudioError
+            If the waveform is not of shape (B, T) with T above 0.
+        """
+        if waveform.ndim != 2 or waveform.shape[1] == 0:
+            raise AudioError(
+                f"Expected waveforms of shape (B, T), got {tuple(waveform.shape)}.", "Add the batch dimension."
+            )
+        config = self.config
+        # A float32 FFT leaves a noise floor some 130 dB below a pure tone, which lifts quiet bands
+        # by hundredths of a dB; librosa transforms in float64. Apple's GPUs have no float64.
+        dtype = torch.float32 if waveform.device.type == "mps" else torch.float64
+        spectrum = torch.stft(
+            waveform.to(dtype),
+            config.n_fft,
+            config.hop_length,
+            window=torch.hann_window(config.n_fft, dtype=dtype, device=waveform.device),
+            center=True,
+            pad_mode="constant",
+            return_complex=True,
+        )
+        power = (spectrum.real.square() + spectrum.imag.square()).float()
+        # One product per clip: linear algebra libraries choose the order of summation by shape, so
+        # that one product over the batch would differ from a clip's own in the last bits.
+        mel = torch.stack([self.filters @ clip for clip in power])
+        return power_to_db(mel, config.top_db).unsqueeze(1)
+
+
+def power_to_db(power: Tensor, top_db: float) -> Tensor:
+    """Return power (B, n_mels, frames) in dB relative to each clip's maximum, in [-top_db, 0]."""
+    level = 10.0 * power.clamp(min=AMIN).log10()
+    return (level - level.amax(dim=(-2, -1), keepdim=True)).clamp(min=-top_db)
+
+
+def mel_filters(config: FeatureConfig) -> NDArray[np.float32]:
+    """Return the triangular mel filters with Slaney's scale and equal areas.
+
+    Parameters
+    ----------
+    config : FeatureConfig
+        Rate, n_fft, number of bands and their edges. Where the STFT is too coarse for the lowest
+        bands, some of them fall between two bins and stay empty, as in librosa.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_mels, 1 + n_fft // 2)
+    """
+    bins_hz = np.arange(1 + config.n_fft // 2) * (config.sample_rate_hz / config.n_fft)
+    edges_hz = mel_frequencies(config.n_mels + 2, config.fmin_hz, config.max_hz)
+    lower, centre, upper = edges_hz[:-2, None], edges_hz[1:-1, None], edges_hz[2:, None]
+    rise = (bins_hz - lower) / (centre - lower)
+    fall = (upper - bins_hz) / (upper - centre)
+    triangles = np.maximum(0.0, np.minimum(rise, fall))
+    filters: NDArray[np.float32] = (triangles * (2.0 / (upper - lower))).astype(np.float32)
+    return filters
+
+
+def mel_frequencies(count: int, fmin_hz: float, fmax_hz: float) -> NDArray[np.float64]:
+    """Return ``count`` frequencies in Hz, evenly spaced on Slaney's mel scale from fmin to fmax."""
+    mel = np.linspace(_to_mel(fmin_hz), _to_mel(fmax_hz), count)
+    hz: NDArray[np.float64] = np.where(
+        mel < _BREAK_MEL, mel * _HZ_PER_MEL, _BREAK_HZ * np.exp(_LOG_STEP * (mel - _BREAK_MEL))
+    )
+    return hz
+
+
+def _to_mel(hz: float) -> float:
+    return hz / _HZ_PER_MEL if hz < _BREAK_HZ else _BREAK_MEL + math.log(hz / _BREAK_HZ) / _LOG_STEP

@@ -1,0 +1,480 @@
+"""The same verbs without a browser: ``python -m samplemind_core …``.
+
+Results go to stdout, progress to stderr. With ``--json`` stdout holds one JSON object, or one per
+line where there are many. The exit code is 0 only when what was asked for was done.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from samplemind_core.errors import SampleMindError
+from samplemind_core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from samplemind_core.evaluation.metrics import Evaluation
+    from samplemind_core.store import Dataset, Epoch, Run
+
+app = typer.Typer(
+    name="samplemind",
+    help="Train, understand and use CNN classifiers of your own audio samples.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+out = Console(soft_wrap=True, highlight=False, emoji=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+DatasetName = Annotated[str, typer.Option("--dataset", help="Name or id of the dataset.")]
+OtherDataset = Annotated[str | None, typer.Option("--dataset", help="Judge on this dataset instead of the run's own.")]
+Split = Annotated[str, typer.Option("--split", help="train, val, test or all.")]
+FOLLOW_S = 0.5
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Show versions, device, workspace and database, and check the audio front end against librosa."""
+    with _failing(as_json):
+        facts = Workspace().doctor(check=True)
+        if as_json:
+            _print_json(facts)
+        else:
+            for name, value in facts.items():
+                rows = value.items() if isinstance(value, dict) else [("", value)]
+                out.print(f"[bold]{name.replace('_', ' ')}[/bold]")
+                for key, fact in rows:
+                    out.print(f"  {key.replace('_', ' '):<34}{fact}" if key else f"  {fact}", markup=False)
+        if not facts["front_end"]["ok"] or not facts["workspace"]["writable"]:
+            raise typer.Exit(1)
+
+
+@app.command()
+def demo(
+    per_class: Annotated[int, typer.Option(help="Clips of each of the six classes.")] = 200,
+    seed: Annotated[int, typer.Option(help="Seed of the sounds and the split.")] = 0,
+    name: Annotated[str, typer.Option(help="Name of the dataset.")] = "demo",
+    as_json: Json = False,
+) -> None:
+    """Create the demo dataset: synthesised one-shots of six classes."""
+    with _failing(as_json):
+        workspace = Workspace()
+        with _progress() as progress:
+            dataset = workspace.make_demo(per_class=per_class, seed=seed, name=name, progress=progress)
+        _show_dataset(workspace, dataset, as_json)
+
+
+@app.command("import")
+def import_(
+    path: Annotated[
+        Path, typer.Argument(help="Folder of class folders, zip, CSV manifest, or train/validation/test.npz.")
+    ],
+    name: Annotated[str, typer.Option(help="Name of the new dataset.")],
+    label_column: Annotated[str | None, typer.Option(help="Manifest column of the class.")] = None,
+    group_column: Annotated[
+        str | None, typer.Option(help="Manifest column of the source that a split keeps whole.")
+    ] = None,
+    split_column: Annotated[str | None, typer.Option(help="Manifest column that says train, val or test.")] = None,
+    path_column: Annotated[str | None, typer.Option(help="Manifest column of the file.")] = None,
+    classes: Annotated[str | None, typer.Option(help="Import only these classes, separated by commas.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Import samples; everything that was not imported is listed with its reason."""
+    from samplemind_core.data.sources import ImportOptions
+
+    with _failing(as_json):
+        options = ImportOptions(
+            label_column=label_column,
+            group_column=group_column,
+            split_column=split_column,
+            path_column=path_column,
+            classes=tuple(part.strip() for part in classes.split(",") if part.strip()) if classes else None,
+            seed=seed,
+        )
+        workspace = Workspace()
+        with _progress() as progress:
+            dataset = workspace.import_dataset(path, name=name, options=options, progress=progress)
+        _show_dataset(workspace, dataset, as_json)
+
+
+@app.command()
+def datasets(as_json: Json = False) -> None:
+    """List the datasets."""
+    with _failing(as_json):
+        found = Workspace().datasets()
+    if as_json:
+        _print_json_lines(row.as_dict() for row in found)
+        return
+    _table(
+        ("name", "clips", "classes", "not imported", "id"),
+        [(row.name, row.num_clips, ", ".join(row.class_names), row.num_rejected, row.id) for row in found],
+    )
+
+
+@app.command()
+def runs(as_json: Json = False) -> None:
+    """List the runs, newest first."""
+    with _failing(as_json):
+        workspace = Workspace()
+        workspace.tend()
+        found = [(run, workspace.checkpoints(run.id)) for run in workspace.runs()]
+        names = {row.id: row.name for row in workspace.datasets()}
+    if as_json:
+        _print_json_lines(
+            run.as_dict() | {"checkpoints": [checkpoint.as_dict() for checkpoint in checkpoints]}
+            for run, checkpoints in found
+        )
+        return
+    _table(
+        ("name", "dataset", "status", "epoch", "best val accuracy", "id"),
+        [
+            (
+                run.name,
+                names.get(run.dataset_id, ""),
+                run.status,
+                run.progress.get("epoch", ""),
+                next((f"{row.val_accuracy:.1%} (epoch {row.epoch})" for row in checkpoints if row.kind == "best"), ""),
+                run.id,
+            )
+            for run, checkpoints in found
+        ],
+    )
+
+
+@app.command()
+def train(
+    dataset: DatasetName,
+    preset: Annotated[str, typer.Option(help="Where the settings start from.")] = "quick",
+    epochs: Annotated[int | None, typer.Option(help="Largest number of epochs.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Any setting as key=value; repeatable.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run.")] = None,
+    queue: Annotated[bool, typer.Option("--queue", help="Queue the run and return at once.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a network, showing every epoch; Ctrl-C stops after the current batch and saves."""
+    from samplemind_core.config import build_config, parse_assignments
+
+    with _failing(as_json):
+        changes: dict[str, Any] = dict(parse_assignments(settings or []))
+        if epochs is not None:
+            changes["train.epochs"] = epochs
+        config = build_config(preset, changes)
+        workspace = Workspace()
+        if queue:
+            run = workspace.submit(dataset, config, name=name)
+            if as_json:
+                _print_json({"run": run.as_dict()}, compact=True)
+            else:
+                out.print(f"Queued run {run.name} ({run.id}).", markup=False)
+            return
+        run = _train_here_or_follow(workspace, dataset, config, name, as_json)
+        if as_json:
+            _print_json({"run": run.as_dict()}, compact=True)
+        else:
+            out.print(f"{run.name} {run.status}: {run.end_reason}", markup=False)
+        if run.status != "finished":
+            raise typer.Exit(1)
+
+
+@app.command()
+def evaluate(
+    checkpoint: Annotated[str, typer.Argument(metavar="RUN[:best|last|EPOCH]")],
+    dataset: OtherDataset = None,
+    split: Split = "test",
+    as_json: Json = False,
+) -> None:
+    """Show accuracy, balanced accuracy, per-class figures and the confusion matrix."""
+    with _failing(as_json), err.status("Judging"):
+        evaluation = Workspace().evaluate(checkpoint, dataset=dataset, split=split)
+    if as_json:
+        _print_json({"checkpoint": checkpoint, "split": split, **evaluation.as_dict()})
+    else:
+        _show_evaluation(evaluation, split)
+
+
+@app.command()
+def compare(
+    checkpoints: Annotated[list[str], typer.Argument(metavar="RUN RUN…")],
+    dataset: OtherDataset = None,
+    split: Split = "test",
+    as_json: Json = False,
+) -> None:
+    """Tell whether checkpoints really differ on the same clips; the first is compared with each other one."""
+    with _failing(as_json):
+        if len(checkpoints) < 2:
+            raise SampleMindError("Expected at least two checkpoints, got one.", "For example: compare run-1 run-2")
+        workspace = Workspace()
+        with err.status("Comparing"):
+            found = [
+                workspace.compare(checkpoints[0], other, dataset=dataset, split=split) for other in checkpoints[1:]
+            ]
+            adjusted = _holm([one.p_value for one in found])
+    pairs = list(zip(checkpoints[1:], found, adjusted, strict=True))
+    if as_json:
+        _print_json(
+            {
+                "split": split,
+                "comparisons": [
+                    {"a": checkpoints[0], "b": other, **one.as_dict(), "p_value_holm": p} for other, one, p in pairs
+                ],
+            }
+        )
+        return
+    for _, one, p in pairs:
+        note = f" After Holm's correction for {len(pairs)} comparisons p = {p:.3f}." if len(pairs) > 1 else ""
+        out.print(one.sentence + note, markup=False)
+
+
+@app.command()
+def classify(
+    checkpoint: Annotated[str, typer.Argument(metavar="RUN[:best|last|EPOCH]")],
+    paths: Annotated[list[Path], typer.Argument(metavar="FILE|FOLDER…")],
+    as_json: Json = False,
+) -> None:
+    """Name sounds: one line per file, with the confidence of every class or the reason it could not be heard."""
+    from samplemind_core.audio.decode import AUDIO_SUFFIXES
+
+    bad = total = 0
+    with _failing(as_json):
+        classifier = Workspace().classifier(checkpoint)
+        for result in classifier.stream(_audio_files(paths, AUDIO_SUFFIXES)):
+            total += 1
+            bad += result.error is not None
+            if as_json:
+                _print_json(result.as_dict(), compact=True)
+            elif result.error is not None:
+                print(result.name, "–", result.error, sep="\t", flush=True)  # rich would expand the tabs
+            else:
+                print(result.name, result.label, f"{result.confidence:.1%}", sep="\t", flush=True)
+        if total == 0:
+            raise SampleMindError(
+                "No audio file was found there.", f"Known endings: {', '.join(sorted(AUDIO_SUFFIXES))}."
+            )
+    if bad:
+        err.print(f"{bad} of {total} files could not be classified.")
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a file name need not be text in the terminal's encoding
+            stream.reconfigure(errors="backslashreplace")
+    app()
+
+
+# -- training ------------------------------------------------------------------------------------
+
+
+def _train_here_or_follow(workspace: Workspace, dataset: str, config: Any, name: str | None, as_json: bool) -> Run:
+    """Train in this process; where another worker holds the workspace, queue the run and follow it."""
+    from samplemind_core.training import jobs
+
+    if jobs.worker_running(workspace.settings):
+        run = workspace.submit(dataset, config, name=name)
+        err.print(f"Another run is training; {run.name} waits in the queue.", markup=False)
+        with _ctrl_c(lambda: workspace.stop(run.id, run.owner)):
+            return _follow(workspace, run, as_json)
+
+    started: list[str] = []
+
+    def listen(kind: str, value: Any) -> None:
+        if kind == "epoch":
+            _show_epoch(value, config.train.epochs, as_json)
+        elif kind == "event":
+            err.print(value, markup=False)
+        elif kind == "progress" and value.get("stage") not in {None, *started}:
+            started.append(value["stage"])
+            err.print(f"{value['stage']} …", markup=False)
+
+    def stop() -> None:
+        ours = jobs.identity()
+        for run in workspace.runs():
+            if run.status == "running" and run.worker == ours:
+                workspace.stop(run.id, run.owner)
+
+    with _ctrl_c(stop):
+        return workspace.train(dataset, config, name=name, listener=listen)
+
+
+@contextmanager
+def _ctrl_c(stop: Callable[[], None]) -> Iterator[None]:
+    """Make the first Ctrl-C ask for a stop; a second one ends the process, and the run can be resumed."""
+    before = signal.getsignal(signal.SIGINT)
+
+    def ask() -> None:
+        err.print("Stopping after this batch and saving; Ctrl-C again ends at once.")
+        try:
+            stop()
+        except SampleMindError as error:
+            err.print(str(error), markup=False)
+
+    def first(*_: object) -> None:
+        signal.signal(signal.SIGINT, before)
+        # Not in this thread: it may be in the middle of the very transaction that the request waits for.
+        threading.Thread(target=ask, daemon=True).start()
+
+    signal.signal(signal.SIGINT, first)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _follow(workspace: Workspace, run: Run, as_json: bool) -> Run:
+    from samplemind_core.store.records import ENDED
+
+    shown = 0
+    while True:
+        workspace.tend()
+        now = workspace.run(run.id)
+        for epoch in workspace.epochs(run.id, after=shown):
+            shown = epoch.epoch
+            _show_epoch(epoch, now.config["train"]["epochs"], as_json)
+        if now.status in ENDED:
+            return now
+        time.sleep(FOLLOW_S)
+
+
+def _show_epoch(epoch: Epoch, total: int, as_json: bool) -> None:
+    if as_json:
+        _print_json(epoch.as_dict(), compact=True)
+    err.print(
+        f"epoch {epoch.epoch:>3}/{total}  loss {epoch.train_loss:.3f} / {epoch.val_loss:.3f}  "
+        f"accuracy {epoch.train_accuracy:.1%} / {epoch.val_accuracy:.1%}  (train / validation)  "
+        f"{epoch.clips_per_s:,.0f} clips/s  {epoch.health['title'].lower()}",
+        markup=False,
+    )
+
+
+# -- showing -------------------------------------------------------------------------------------
+
+
+def _show_dataset(workspace: Workspace, dataset: Dataset, as_json: bool) -> None:
+    rejects = workspace.rejects(dataset.id)
+    counts = workspace.store.datasets.counts(dataset.id)
+    if as_json:
+        _print_json(dataset.as_dict() | {"counts": counts, "rejects": [row.as_dict() for row in rejects]})
+        return
+    _table(
+        ("class", "train", "val", "test"),
+        [
+            (label, *(counts.get(label, {}).get(split, 0) for split in ("train", "val", "test")))
+            for label in dataset.class_names
+        ],
+    )
+    out.print(f"Dataset {dataset.name} ({dataset.id}): {dataset.num_clips:,} clips.", markup=False)
+    for warning in dataset.warnings:
+        out.print(f"Note: {warning}", markup=False)
+    for reject in rejects:
+        out.print(f"Not imported: {reject.name}: {reject.reason}", markup=False)
+
+
+def _show_evaluation(evaluation: Evaluation, split: str) -> None:
+    low, high = evaluation.accuracy_interval
+    out.print(
+        f"accuracy {evaluation.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%}), "
+        f"balanced accuracy {evaluation.balanced_accuracy:.1%}, macro F1 {evaluation.macro_f1:.3f}, "
+        f"{evaluation.num_clips:,} {split} clips",
+        markup=False,
+    )
+    _table(
+        ("class", "precision", "recall", "F1", "clips"),
+        [
+            (row.label, *("–" if x is None else f"{x:.3f}" for x in (row.precision, row.recall, row.f1)), row.support)
+            for row in evaluation.per_class
+        ],
+    )
+    _table(
+        ("true \\ predicted", *evaluation.class_names),
+        [(label, *row) for label, row in zip(evaluation.class_names, evaluation.confusion, strict=True)],
+    )
+
+
+def _table(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+    # Names are the user's: "[b]" in one of them is no markup.
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in header:
+        table.add_column(Text(title))
+    for row in rows:
+        table.add_row(*(Text(str(cell)) for cell in row))
+    out.print(table)
+
+
+def _print_json(value: Any, *, compact: bool = False) -> None:
+    # ASCII only: it survives every pipe, and so does a file name that is not UTF-8.
+    print(json.dumps(value, indent=None if compact else 2, allow_nan=False), flush=True)
+
+
+def _print_json_lines(rows: Iterable[dict[str, Any]]) -> None:
+    for row in rows:
+        _print_json(row, compact=True)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int | None, str], None]]:
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True) as bar:
+        task = bar.add_task("Starting", total=None)
+
+        def report(done: int, total: int | None, what: str) -> None:
+            bar.update(task, completed=done, total=total, description=what)
+
+        yield report
+
+
+@contextmanager
+def _failing(as_json: bool) -> Iterator[None]:
+    """Turn errors of our own tree into a message and exit code 1."""
+    try:
+        yield
+    except SampleMindError as error:
+        _fail(error, as_json)
+
+
+def _fail(error: SampleMindError, as_json: bool) -> NoReturn:
+    if as_json:
+        _print_json({"error": error.problem, "advice": error.advice, "kind": type(error).__name__}, compact=True)
+    err.print(f"[bold red]Error:[/bold red] {_escaped(str(error))}")
+    raise typer.Exit(1) from None
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def _holm(p_values: list[float]) -> tuple[float, ...]:
+    from samplemind_core.evaluation.comparison import holm
+
+    return holm(p_values)
+
+
+def _audio_files(paths: Iterable[Path], suffixes: frozenset[str]) -> Iterator[Path]:
+    """Yield files as given, and every audio file in folders, sorted."""
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(file for file in path.rglob("*") if file.suffix.lower() in suffixes and file.is_file())
+        else:
+            yield path
+
+
+if __name__ == "__main__":
+    main()

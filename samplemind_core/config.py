@@ -1,0 +1,397 @@
+"""Every setting of a run, said once: its unit, range, default and one line of help.
+
+Forms, command-line flags, stored runs and checkpoints all derive from these models. They are
+frozen, hashable by :func:`fingerprint`, and reject unknown names; all faults of a configuration
+are reported together as one :class:`~samplemind_core.errors.ConfigError`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from samplemind_core.errors import ConfigError
+
+
+def _known_device(name: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]+)?", name):
+        raise ValueError("should be auto, cpu, mps, cuda or cuda:N")
+    return name
+
+
+DeviceName = Annotated[str, AfterValidator(_known_device)]
+"""``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``; whether this machine has it is asked when a run starts."""
+
+
+class Config(BaseModel):
+    """A frozen group of settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class FeatureConfig(Config):
+    """How a waveform becomes a log-mel spectrogram of shape (1, n_mels, frames)."""
+
+    sample_rate_hz: Annotated[int, Field(ge=4_000, le=96_000)] = Field(
+        22_050, description="Rate that every clip is resampled to, in Hz."
+    )
+    duration_s: Annotated[float, Field(ge=0.05, le=30.0)] = Field(
+        2.0, description="Length of the window the network sees, in seconds; shorter clips are padded at the end."
+    )
+    crop: Literal["loudest", "start"] = Field(
+        "loudest", description="Which part of a longer clip is kept: its loudest window or its start."
+    )
+    n_fft: Annotated[int, Field(ge=64, le=16_384)] = Field(2_048, description="STFT window length, in samples.")
+    hop_length: Annotated[int, Field(ge=16, le=8_192)] = Field(512, description="Step between STFT frames, in samples.")
+    n_mels: Annotated[int, Field(ge=8, le=256)] = Field(128, description="Number of Slaney mel bands.")
+    fmin_hz: Annotated[float, Field(ge=0.0, le=20_000.0)] = Field(0.0, description="Lowest mel band edge, in Hz.")
+    fmax_hz: Annotated[float, Field(gt=0.0, le=48_000.0)] | None = Field(
+        None, description="Highest mel band edge, in Hz; empty means half the sample rate."
+    )
+    top_db: Annotated[float, Field(ge=20.0, le=160.0)] = Field(
+        80.0, description="Range kept below the clip's own maximum, in dB."
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        nyquist = self.sample_rate_hz / 2
+        if self.fmax_hz is not None and self.fmax_hz > nyquist:
+            raise ValueError(f"fmax_hz must be at most half the sample rate ({nyquist:g} Hz), got {self.fmax_hz:g}")
+        if self.fmin_hz >= self.max_hz:
+            raise ValueError(f"fmin_hz must be below fmax_hz ({self.max_hz:g} Hz), got {self.fmin_hz:g}")
+        if self.n_fft % 2:
+            raise ValueError(f"n_fft must be even, got {self.n_fft}")
+        if self.hop_length > self.n_fft:
+            raise ValueError(f"hop_length must be at most n_fft ({self.n_fft}), got {self.hop_length}")
+        return self
+
+    @property
+    def max_hz(self) -> float:
+        """Highest mel band edge, in Hz."""
+        return self.sample_rate_hz / 2 if self.fmax_hz is None else self.fmax_hz
+
+    @property
+    def num_samples(self) -> int:
+        """Length of the analysed window, in samples."""
+        return round(self.duration_s * self.sample_rate_hz)
+
+    @property
+    def frames(self) -> int:
+        """Number of STFT frames of the analysed window (centred frames)."""
+        return 1 + self.num_samples // self.hop_length
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape of one log-mel spectrogram: (1, n_mels, frames)."""
+        return 1, self.n_mels, self.frames
+
+
+class AugmentConfig(Config):
+    """Random changes to training clips, made anew each epoch on the device. All off by default."""
+
+    time_shift_ms: Annotated[float, Field(ge=0.0, le=1_000.0)] = Field(
+        0.0, description="Largest shift in time, earlier or later, in ms."
+    )
+    freq_shift_bins: Annotated[int, Field(ge=0, le=16)] = Field(
+        0, description="Largest shift along frequency, up or down, in mel bands."
+    )
+    freq_mask_bins: Annotated[int, Field(ge=0, le=64)] = Field(
+        0, description="Widest band of frequencies masked in a clip (SpecAugment), in mel bands."
+    )
+    time_mask_ms: Annotated[float, Field(ge=0.0, le=1_000.0)] = Field(
+        0.0, description="Longest stretch of time masked in a clip (SpecAugment), in ms."
+    )
+    gain_db: Annotated[float, Field(ge=0.0, le=30.0)] = Field(
+        0.0, description="Largest rise or fall of the level below the clip's maximum, in dB."
+    )
+    mixup_alpha: Annotated[float, Field(ge=0.0, le=2.0)] = Field(
+        0.0, description="Beta parameter of mixup (two clips blended, labels blended); 0 switches it off."
+    )
+    mixup_until: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
+        0.8, description="Share of the epochs that use mixup; the last ones see clean clips."
+    )
+
+    @property
+    def enabled(self) -> bool:
+        """Whether any augmentation is on."""
+        return any(
+            (
+                self.time_shift_ms,
+                self.freq_shift_bins,
+                self.freq_mask_bins,
+                self.time_mask_ms,
+                self.gain_db,
+                self.mixup_alpha,
+            )
+        )
+
+
+class ModelConfig(Config):
+    """Which network, and how large."""
+
+    name: Annotated[str, Field(min_length=1)] = Field("samplemind_cnn", description="Name of a registered network.")
+    width: Annotated[float, Field(ge=0.125, le=8.0)] = Field(
+        1.0, description="Multiplier of the number of channels in every layer."
+    )
+    dropout: Annotated[float, Field(ge=0.0, le=0.9)] = Field(
+        0.2, description="Share of activations dropped before the classifier while training."
+    )
+
+
+class TrainConfig(Config):
+    """How the network learns."""
+
+    epochs: Annotated[int, Field(ge=1, le=10_000)] = Field(20, description="Largest number of epochs.")
+    batch_size: Annotated[int, Field(ge=1, le=65_536)] = Field(32, description="Clips per training step.")
+    optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = Field("adamw", description="Update rule.")
+    lr: Annotated[float, Field(gt=0.0, le=10.0)] = Field(
+        1e-3, description="Learning rate; the peak where the schedule rises and falls."
+    )
+    weight_decay: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
+        1e-4, description="Pull of the weights towards zero (L2 for Adam, decoupled for AdamW)."
+    )
+    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.9, description="Momentum of SGD and RMSprop.")
+    schedule: Literal["constant", "plateau", "onecycle", "cosine"] = Field(
+        "onecycle", description="How the learning rate changes over the run."
+    )
+    plateau_factor: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
+        0.5, description="Learning-rate factor when validation loss stalls (schedule plateau)."
+    )
+    plateau_patience: Annotated[int, Field(ge=0, le=1_000)] = Field(
+        5, description="Epochs without a better validation loss before the rate drops (schedule plateau)."
+    )
+    warmup: Annotated[float, Field(ge=0.01, le=0.9)] = Field(
+        0.2, description="Share of the run in which the rate rises (schedule onecycle)."
+    )
+    early_stopping_patience: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
+        None, description="Epochs without a better validation loss before the run stops; empty never stops early."
+    )
+    early_stopping_after: Annotated[int, Field(ge=0, le=10_000)] = Field(
+        0, description="Epoch up to which early stopping waits."
+    )
+    label_smoothing: Annotated[float, Field(ge=0.0, le=0.5)] = Field(
+        0.0, description="Share of each label spread over all classes."
+    )
+    ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        0.0, description="Decay per step of the moving average of the weights that is evaluated; 0 switches it off."
+    )
+    grad_clip: Annotated[float, Field(gt=0.0, le=1_000.0)] | None = Field(
+        None, description="Largest gradient norm; empty does not clip."
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="Number format of the network's arithmetic; auto uses bfloat16 where it is faster."
+    )
+    device: DeviceName = Field("auto", description="auto, cpu, mps, cuda or cuda:N.")
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = Field(0, description="Seed of weights, order and augmentation.")
+    save_every: Annotated[int, Field(ge=0, le=10_000)] = Field(
+        0, description="Keep a checkpoint every so many epochs besides best and last; 0 keeps none."
+    )
+
+
+class RunConfig(Config):
+    """Everything that decides a run, apart from its dataset."""
+
+    preset: str = Field("quick", description="Preset that the settings started from.")
+    features: FeatureConfig = FeatureConfig()
+    augment: AugmentConfig = AugmentConfig()
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig()
+
+
+SECTIONS: dict[str, type[Config]] = {
+    "features": FeatureConfig,
+    "augment": AugmentConfig,
+    "model": ModelConfig,
+    "train": TrainConfig,
+}
+
+
+def fingerprint(config: Config) -> str:
+    """Return a short stable hash (16 hex digits) of a configuration."""
+    text = json.dumps(config.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Preset(BaseModel):
+    """A named, described starting point for a run."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    title: str
+    summary: str
+    config: RunConfig
+
+
+PRESETS: dict[str, Preset] = {
+    preset.name: preset
+    for preset in (
+        Preset(
+            name="quick",
+            title="Quick",
+            summary="A small network on a one-cycle schedule: the shortest way to a good answer.",
+            config=RunConfig(
+                preset="quick",
+                model=ModelConfig(name="samplemind_cnn"),
+                augment=AugmentConfig(time_shift_ms=50.0, freq_mask_bins=12, time_mask_ms=120.0, mixup_alpha=0.2),
+                train=TrainConfig(
+                    epochs=20,
+                    batch_size=32,
+                    optimizer="adamw",
+                    lr=4e-3,
+                    weight_decay=1e-2,
+                    schedule="onecycle",
+                    label_smoothing=0.02,
+                    ema_decay=0.99,
+                ),
+            ),
+        ),
+        Preset(
+            name="tutorial",
+            title="Tutorial",
+            summary="The tutorial's recipe to the letter: a four-block CNN, Adam, halving the rate on plateaus.",
+            config=RunConfig(
+                preset="tutorial",
+                model=ModelConfig(name="tutorial_cnn", dropout=0.5),
+                train=TrainConfig(
+                    epochs=50,
+                    batch_size=32,
+                    optimizer="adam",
+                    lr=1e-3,
+                    weight_decay=1e-4,
+                    schedule="plateau",
+                    plateau_factor=0.5,
+                    plateau_patience=5,
+                    early_stopping_patience=5,
+                    early_stopping_after=10,
+                ),
+            ),
+        ),
+    )
+}
+
+
+def preset(name: str) -> RunConfig:
+    """Return the configuration of a preset.
+
+    Raises
+    ------
+    ConfigError
+        If there is no preset of that name.
+    """
+    try:
+        return PRESETS[name].config
+    except KeyError:
+        raise ConfigError(f"There is no preset '{name}'.", f"Choose one of: {', '.join(PRESETS)}.") from None
+
+
+def setting_paths() -> dict[str, str]:
+    """Return every setting's dotted path by each name it may be given as (``lr`` and ``train.lr``)."""
+    names: dict[str, list[str]] = {}
+    for section, model in SECTIONS.items():
+        for field in model.model_fields:
+            path = f"{section}.{field}"
+            names.setdefault(path, []).append(path)
+            names.setdefault(field, []).append(path)
+    return {name: paths[0] for name, paths in names.items() if len(paths) == 1}
+
+
+def build_config(preset_name: str = "quick", changes: Mapping[str, Any] | None = None) -> RunConfig:
+    """Return a preset with some settings changed.
+
+    Parameters
+    ----------
+    preset_name : str
+        Name of a preset.
+    changes : mapping of str to value, optional
+        Settings by dotted path or plain name: ``{"train.lr": 0.01, "epochs": 5}``. Strings are
+        parsed, so values may come straight from a command line.
+
+    Raises
+    ------
+    ConfigError
+        Naming every fault at once: unknown settings, wrong types, values out of range.
+    """
+    return apply_changes(preset(preset_name), changes or {})
+
+
+def apply_changes(config: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
+    """Return ``config`` with settings changed; see :func:`build_config`."""
+    paths = setting_paths()
+    data = config.model_dump()
+    faults = []
+    given: dict[str, str] = {}
+    for name, value in changes.items():
+        path = paths.get(name)
+        if path is None:
+            faults.append(f"there is no setting '{name}'{_nearest(name, paths)}")
+            continue
+        if path in given:
+            faults.append(f"{path} is given twice, as '{given[path]}' and '{name}'")
+        given[path] = name
+        section, field = path.split(".")
+        data[section][field] = None if isinstance(value, str) and value.lower() in {"", "none", "null"} else value
+    try:
+        result = RunConfig.model_validate(data)
+    except ValidationError as error:
+        faults += validation_faults(error)
+    if faults:
+        raise ConfigError(
+            f"{len(faults)} setting{'s' if len(faults) > 1 else ''} cannot be used: {'; '.join(faults)}.",
+            "Correct these and try again; the Train page and the docs list every setting with its range.",
+        )
+    return result
+
+
+def parse_assignments(pairs: Iterable[str]) -> dict[str, str]:
+    """Return ``{"key": "value"}`` from ``["key=value"]``.
+
+    Raises
+    ------
+    ConfigError
+        Naming every pair without '=' and every key that is given twice.
+    """
+    changes: dict[str, str] = {}
+    faults = []
+    for pair in pairs:
+        key, equals, value = (part.strip() for part in pair.partition("="))
+        if not equals:
+            faults.append(f"Expected key=value, got '{pair}'.")
+        elif key in changes:
+            faults.append(f"'{key}' is given twice: '{changes[key]}' and '{value}'.")
+        changes[key] = value
+    if faults:
+        raise ConfigError(" ".join(faults), "For example: --set lr=0.001")
+    return changes
+
+
+def validation_faults(error: ValidationError, named: Callable[[str], str] = str) -> list[str]:
+    """Return pydantic's faults as short readable phrases; ``named`` gives a field's name for people."""
+    faults = []
+    for fault in error.errors():
+        where = named(".".join(str(part) for part in fault["loc"]))
+        message = fault["msg"].removeprefix("Value error, ")
+        shown = "" if isinstance(fault["input"], dict | BaseModel) else f", got {fault['input']!r}"
+        faults.append(f"{where}: {message[0].lower()}{message[1:]}{shown}" if where else f"{message}{shown}")
+    return faults
+
+
+def flatten(config: RunConfig) -> dict[str, Any]:
+    """Return ``{"train.lr": 0.001, …}`` for tables, comparisons and logs."""
+    data = config.model_dump(mode="json")
+    flat: dict[str, Any] = {"preset": data.pop("preset")}
+    for section, values in data.items():
+        flat |= {f"{section}.{name}": value for name, value in values.items()}
+    return flat
+
+
+def _nearest(name: str, paths: Mapping[str, str]) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(name, paths, n=1)
+    return f" (did you mean '{close[0]}'?)" if close else ""

@@ -1,0 +1,88 @@
+"""A dataset as arrays: spectrograms, targets, splits and sources, row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samplemind_core.config import FeatureConfig
+from samplemind_core.errors import DataError
+from samplemind_core.store.records import SPLITS, Dataset
+
+if TYPE_CHECKING:
+    from samplemind_core.store import Store
+
+
+@dataclass(frozen=True, eq=False)
+class ClipData:
+    """All clips of a dataset; row ``i`` of every array is the same clip.
+
+    Parameters
+    ----------
+    log_mel : memmap of float16, shape (N, 1, n_mels, frames)
+        dB in [-top_db, 0]; mapped, not loaded.
+    targets : ndarray of int64, shape (N,)
+        Index into ``class_names``.
+    split : ndarray of str, shape (N,)
+        ``train``, ``val`` or ``test``.
+    clip_ids : ndarray of int64, shape (N,)
+        Ids in the database.
+    sources : ndarray of str, shape (N,)
+        Pack, machine or recording of each clip; its own name where none is known.
+    class_names : tuple of str
+        Sorted.
+    dataset : Dataset
+        The record.
+    features : FeatureConfig
+        How ``log_mel`` was computed.
+    """
+
+    log_mel: NDArray[np.float16]
+    targets: NDArray[np.int64]
+    split: NDArray[np.str_]
+    clip_ids: NDArray[np.int64]
+    sources: NDArray[Any]
+    class_names: tuple[str, ...]
+    dataset: Dataset
+    features: FeatureConfig
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def indices(self, split: str) -> NDArray[np.int64]:
+        """Return the rows of a split, ascending; raise :class:`DataError` for an unknown one."""
+        if split not in SPLITS:
+            raise DataError(f"There is no split '{split}'.", f"Choose one of: {', '.join(SPLITS)}.")
+        return np.flatnonzero(self.split == split)
+
+
+def load_clips(
+    root: Path,
+    store: Store,
+    dataset: Dataset,
+    features: FeatureConfig,
+    progress: Callable[[int, int | None, str], None] | None = None,
+) -> ClipData:
+    """Return a dataset's clips as arrays, computing its feature cache if needed.
+
+    Parameters and errors are those of :func:`~samplemind_core.data.cache.feature_cache`.
+    """
+    from samplemind_core.data.cache import feature_cache
+
+    log_mel = feature_cache(root, store, dataset, features, progress)
+    clips = store.datasets.clips(dataset.id)
+    return ClipData(
+        log_mel=log_mel,
+        targets=np.array([clip.target for clip in clips], dtype=np.int64),
+        split=np.array([clip.split for clip in clips], dtype="<U5"),
+        clip_ids=np.array([clip.id for clip in clips], dtype=np.int64),
+        sources=np.array([clip.source for clip in clips], dtype=object),
+        class_names=dataset.class_names,
+        dataset=dataset,
+        features=features,
+    )

@@ -1,0 +1,353 @@
+"""From a messy collection to a dataset: every file decoded once, split decided once, whole or not at all."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from samplemind_core.audio.decode import AUDIO_SUFFIXES, AudioInfo, decode, printable, to_wav
+from samplemind_core.config import FeatureConfig
+from samplemind_core.data.incoming import delete_dataset_folder, incoming_folder
+from samplemind_core.data.quality import fingerprint_clips, quality_warnings
+from samplemind_core.data.sources import (
+    Candidate,
+    Found,
+    ImportOptions,
+    open_source,
+)
+from samplemind_core.data.split import choose_splits
+from samplemind_core.errors import AudioError, DataError
+from samplemind_core.settings import Limits
+from samplemind_core.store.datasets import name_taken
+from samplemind_core.store.records import Clip, Dataset, Reject, Split
+
+if TYPE_CHECKING:
+    from samplemind_core.store import Store
+
+__all__ = ["ImportOptions", "delete_dataset_folder", "import_dataset", "import_demo"]
+
+Progress = Callable[[int, int | None, str], None]
+ShouldStop = Callable[[], bool]
+
+MAX_NAME = 200
+_THREADS = 2
+_IN_FLIGHT = 16
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What becomes which dataset. ``candidates`` may be made one by one as they are asked for."""
+
+    name: str
+    origin: str
+    options: ImportOptions
+    found: Found
+    candidates: Iterable[Candidate]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Accepted:
+    candidate: Candidate
+    info: AudioInfo
+    content_hash: str
+    silent: bool
+    file: str = ""
+
+
+def import_dataset(
+    store: Store,
+    root: Path,
+    source: Path,
+    name: str,
+    *,
+    options: ImportOptions | None = None,
+    limits: Limits | None = None,
+    progress: Progress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> Dataset:
+    """Import a folder, a zip archive, a CSV manifest or ready spectrograms (``.npz``) into a workspace.
+
+    Files that cannot become clips are listed as rejects, each with its reason; one bad file never
+    stops the others. On any error, or a stop, nothing stays in the workspace or the database.
+
+    Parameters
+    ----------
+    store : Store
+        Database of the workspace.
+    root : Path
+        The workspace folder.
+    source : Path
+        What to import; see :func:`~samplemind_core.data.sources.open_source` for the layouts, and
+        :mod:`samplemind_core.data.npz` for a folder or zip of ``train.npz`` and its like.
+    name : str
+        Name of the dataset, unique in the workspace.
+    options : ImportOptions, optional
+        Columns, classes and split.
+    limits : Limits, optional
+        Bounds on files and archives; the environment's by default.
+    progress : callable, optional
+        Called with (files done, files in all or None, what).
+    should_stop : callable, optional
+        Asked between files; a true answer ends the import with a :class:`DataError`.
+
+    Raises
+    ------
+    NameTakenError
+        If a dataset of that name exists.
+    DataError
+        If the name or the source cannot be used, fewer than two classes have usable clips, or the
+        import was stopped; ``ManifestError``, ``ArchiveError`` and ``SplitError`` are such errors.
+    StorageError
+        If the workspace cannot be written.
+    """
+    from samplemind_core.data.arrays import has_npz
+    from samplemind_core.data.npz import import_npz
+
+    options, limits = options or ImportOptions(), limits or Limits()
+    name = check_name(store, name)
+    check = _checker(should_stop)
+
+    report = progress or _silent
+    if has_npz(source):
+        return import_npz(store, root, source, name, options=options, limits=limits, progress=report, check=check)
+    report(0, None, "Looking for samples")
+    with open_source(source, options, limits, check) as found:
+        kind = "folder" if source.is_dir() else "file"
+        origin = options.origin or f"Imported from the {kind} '{printable(source.name or str(source))}'"
+        plan = _Plan(name, origin, options, found, found.candidates, len(found.candidates))
+        return _run(store, root, plan, limits, report, check)
+
+
+def import_demo(
+    store: Store,
+    root: Path,
+    name: str,
+    per_class: int = 200,
+    seed: int = 0,
+    progress: Progress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> Dataset:
+    """Make the demo instruments and import them as a dataset that is marked synthetic.
+
+    Parameters
+    ----------
+    store, root, name, progress, should_stop
+        As for :func:`import_dataset`.
+    per_class : int
+        Clips of each class.
+    seed : int
+        Seed of the sounds and of the split.
+
+    Raises
+    ------
+    NameTakenError, DataError, StorageError
+        As :func:`import_dataset`.
+    """
+    from samplemind_core.audio.synth import CLASS_NAMES, demo_voices
+
+    name = check_name(store, name)
+    if per_class < 3:
+        raise DataError(f"Expected at least 3 clips per class, got {per_class}.", "200 make a good demo.")
+
+    def voices() -> Iterator[Candidate]:
+        numbers: Counter[str] = Counter()
+        for voice in demo_voices(per_class, seed):
+            numbers[voice.label] += 1
+            data = to_wav(voice.waveform, voice.sample_rate_hz)
+            file = f"{voice.label}/{voice.source}/{voice.label}-{numbers[voice.label]:04d}.wav"
+            yield Candidate(file, voice.label, partial(bytes, data), voice.source, extra={"method": voice.method})
+
+    options = ImportOptions(seed=seed, synthetic=True)
+    found = Found([], [], grouping="inferred")
+    plan = _Plan(
+        name, f"Synthesised by SampleMind (seed {seed})", options, found, voices(), per_class * len(CLASS_NAMES)
+    )
+    return _run(store, root, plan, Limits(), progress or _silent, _checker(should_stop))
+
+
+def _checker(should_stop: ShouldStop | None) -> Callable[[], None]:
+    def check() -> None:
+        if should_stop is not None and should_stop():
+            raise DataError("The import was stopped.", "Nothing of it was kept.")
+
+    return check
+
+
+def check_name(store: Store, name: str) -> str:
+    """Return a dataset's name without blanks around it.
+
+    Raises
+    ------
+    DataError
+        If it is empty, too long or holds control characters.
+    NameTakenError
+        If a dataset of that name exists.
+    """
+    name = name.strip()
+    if not 1 <= len(name) <= MAX_NAME or not name.isprintable():
+        raise DataError(
+            f"A dataset's name has 1 to {MAX_NAME} printable characters, got '{printable(name[:40])}' ({len(name)}).",
+            "Choose another name.",
+        )
+    if store.datasets.find(name) is not None:
+        raise name_taken("dataset", name)
+    return name
+
+
+def _run(store: Store, root: Path, plan: _Plan, limits: Limits, report: Progress, check: Callable[[], None]) -> Dataset:
+    """Decode, copy, split and commit."""
+    dataset_id = uuid.uuid4().hex[:16]
+    with incoming_folder(root, store, dataset_id) as (folder, publish):
+        accepted: list[_Accepted] = []
+        rejects = list(plan.found.rejects)
+        for done, (candidate, result) in enumerate(_decoded(plan.candidates, folder / "audio", limits, check), start=1):
+            if isinstance(result, str):
+                rejects.append(Reject(candidate.name, result))
+            else:
+                file = f"audio/{len(accepted):06d}-{_safe_name(candidate.name)}"
+                (folder / result.file).rename(folder / file)
+                accepted.append(replace(result, file=file))
+            report(done, plan.total, "Reading samples")
+        check()
+        report(plan.total, plan.total, "Dividing into train, val and test")
+        class_names = _class_names(accepted, rejects)
+        chosen, warnings = _choose(accepted, plan)
+        clips = _clips(accepted, chosen, class_names)
+        dataset = Dataset(
+            id=dataset_id,
+            name=plan.name,
+            kind="audio",
+            class_names=class_names,
+            num_clips=len(clips),
+            num_rejected=len(rejects),
+            fingerprint=fingerprint_clips(clips),
+            origin=plan.origin,
+            seed=plan.options.seed,
+            created_at=time.time(),
+            synthetic=plan.options.synthetic,
+            warnings=(
+                *plan.found.warnings,
+                *warnings,
+                *quality_warnings(clips, [item.candidate.name for item in accepted if item.silent]),
+            ),
+        )
+        publish()
+        return store.datasets.add(dataset, clips, rejects)
+
+
+def _decoded(
+    candidates: Iterable[Candidate], audio: Path, limits: Limits, check: Callable[[], None]
+) -> Iterator[tuple[Candidate, _Accepted | str]]:
+    """Yield each candidate with what became of it, in order; few files are in memory at a time."""
+    rate = FeatureConfig().sample_rate_hz
+
+    def work(number: int, candidate: Candidate) -> _Accepted | str:
+        try:
+            data = candidate.read()
+            decoded = decode(data, rate, name=PurePosixPath(candidate.name).name, limits=limits)
+        except AudioError as error:
+            return str(error)
+        file = audio / f"{number}.part"
+        file.write_bytes(data)
+        silent = not np.any(decoded.waveform)
+        return _Accepted(candidate, decoded.info, decoded.content_hash, silent, f"audio/{file.name}")
+
+    pending: deque[tuple[Candidate, Future[_Accepted | str]]] = deque()
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="import") as pool:
+        try:
+            for number, candidate in enumerate(candidates):
+                check()
+                pending.append((candidate, pool.submit(work, number, candidate)))
+                if len(pending) >= _IN_FLIGHT:
+                    first, future = pending.popleft()
+                    yield first, future.result()
+            while pending:
+                check()
+                first, future = pending.popleft()
+                yield first, future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _class_names(accepted: Sequence[_Accepted], rejects: Sequence[Reject]) -> tuple[str, ...]:
+    reasons = "; ".join(f"{printable(row.name)}: {row.reason.rstrip('.')}" for row in rejects[:3])
+    refused = f" Not imported ({len(rejects):,}): {reasons}." if rejects else ""
+    if not accepted:
+        raise DataError(
+            f"There is nothing to import: no usable sample was found.{refused}",
+            "Expected WAV, FLAC, AIFF, MP3 or Ogg files in one folder per class.",
+        )
+    names = sorted({item.candidate.label for item in accepted})
+    if len(names) < 2:
+        raise DataError(
+            f"Training needs at least two classes; all usable samples ({len(accepted):,}) are of the class "
+            f"'{printable(names[0])}'.{refused}",
+            "Add a folder with samples of another class.",
+        )
+    return tuple(names)
+
+
+def _choose(accepted: Sequence[_Accepted], plan: _Plan) -> tuple[list[Split], list[str]]:
+    clips = [item.candidate for item in accepted]
+    return choose_splits(
+        [clip.label for clip in clips],
+        [clip.source for clip in clips],
+        [item.content_hash for item in accepted],
+        [clip.split for clip in clips],
+        grouping=plan.found.grouping,
+        seed=plan.options.seed,
+        fractions=plan.options.fractions,
+    )
+
+
+def _clips(accepted: Sequence[_Accepted], chosen: Sequence[Split], class_names: Sequence[str]) -> list[Clip]:
+    targets = {name: target for target, name in enumerate(class_names)}
+    clips = []
+    for row, (item, split) in enumerate(zip(accepted, chosen, strict=True)):
+        candidate, info = item.candidate, item.info
+        extra: dict[str, Any] = dict(candidate.extra)
+        if info.notes:
+            extra["audio_notes"] = list(info.notes)
+        clips.append(
+            Clip(
+                row=row,
+                name=candidate.name,
+                label=candidate.label,
+                target=targets[candidate.label],
+                # A clip of unknown source stands for itself, so that counting sources counts it.
+                source=candidate.source or candidate.name,
+                split=split,
+                content_hash=item.content_hash,
+                file=item.file,
+                fold=candidate.fold,
+                sample_rate_hz=info.sample_rate_hz,
+                channels=info.channels,
+                duration_s=info.duration_s,
+                num_bytes=info.num_bytes,
+                extra=extra,
+            )
+        )
+    return clips
+
+
+def _safe_name(name: str) -> str:
+    """Return a short ASCII file name with an audio suffix; what it came from never becomes a path."""
+    pure = PurePosixPath(name)
+    stem = re.sub(r"[^A-Za-z0-9]+", "-", pure.stem).strip("-")[:40] or "clip"
+    suffix = pure.suffix.strip().lower()
+    return stem + (suffix if suffix in AUDIO_SUFFIXES else ".audio")
+
+
+def _silent(_done: int, _total: int | None, _what: str) -> None:
+    """Report to nobody."""

@@ -1,0 +1,114 @@
+"""A checkpoint's answers on some clips: from the store where they are, computed where not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from samplemind_core.errors import DataError
+from samplemind_core.store.records import SPLITS, Checkpoint, Dataset
+
+if TYPE_CHECKING:
+    from samplemind_core.settings import Settings
+    from samplemind_core.store import Store
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What a checkpoint said about the clips of a split.
+
+    ``logits`` (N, C) float32, ``targets`` (N,) places in ``class_names``, ``clip_ids`` (N,) int64,
+    ``sources`` (N,) str. ``num_excluded`` clips have labels that the checkpoint does not know.
+    """
+
+    logits: npt.NDArray[np.float32]
+    targets: npt.NDArray[np.int64]
+    clip_ids: npt.NDArray[np.int64]
+    sources: npt.NDArray[np.str_]
+    class_names: tuple[str, ...]
+    num_excluded: int = 0
+
+    def with_classes(self, class_names: tuple[str, ...]) -> Judged:
+        """Return the same with its classes in another order.
+
+        Raises
+        ------
+        DataError
+            If the classes are not the same ones.
+        """
+        if set(class_names) != set(self.class_names):
+            differ = sorted(set(class_names) ^ set(self.class_names))
+            raise DataError(
+                f"The two checkpoints know different classes; {', '.join(differ)} only one of them.",
+                "Compare checkpoints that were trained on the same classes.",
+            )
+        order = [self.class_names.index(name) for name in class_names]
+        place = np.argsort(order)
+        return replace(self, logits=self.logits[:, order], targets=place[self.targets], class_names=class_names)
+
+
+def judge(store: Store, settings: Settings, checkpoint: Checkpoint, dataset: Dataset, split: str) -> Judged:
+    """Return a checkpoint's answers on ``train``, ``val``, ``test`` or ``all`` clips of a dataset.
+
+    Answers are stored, so that asking again costs nothing. Classes are matched by name; clips whose
+    label the checkpoint does not know are left out and counted.
+
+    Raises
+    ------
+    DataError
+        If the split is unknown or holds no clip that the checkpoint could name.
+    CheckpointError
+        If the checkpoint file is missing or damaged.
+    """
+    splits = SPLITS if split == "all" else (split,)
+    if not set(splits) <= set(SPLITS):
+        raise DataError(f"There is no split '{split}'.", f"Choose one of: {', '.join(SPLITS)}, all.")
+    parts = [_judge_split(store, settings, checkpoint, dataset, name) for name in splits]
+    logits = np.concatenate([part[0] for part in parts])
+    targets = np.concatenate([part[1] for part in parts])
+    clip_ids = np.concatenate([part[2] for part in parts])
+    class_names = parts[0][3]
+    known = targets >= 0
+    if not known.any():
+        raise DataError(
+            f"Dataset '{dataset.name}' has no clip in '{split}' that this checkpoint could name; it knows "
+            f"{', '.join(class_names)}.",
+            "Choose another split or dataset.",
+        )
+    sources = {clip.id: clip.source for clip in store.datasets.clips(dataset.id)}
+    kept = clip_ids[known]
+    return Judged(
+        logits=logits[known],
+        targets=targets[known],
+        clip_ids=kept,
+        sources=np.array([sources[int(clip)] for clip in kept]),
+        class_names=class_names,
+        num_excluded=int((~known).sum()),
+    )
+
+
+def _judge_split(
+    store: Store, settings: Settings, checkpoint: Checkpoint, dataset: Dataset, split: str
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.int64], tuple[str, ...]]:
+    from samplemind_core.training.predictions import read_logits
+
+    stored = store.runs.prediction(checkpoint, dataset.id, split)
+    if stored is None or not (settings.root / stored.path).exists():
+        _compute(store, settings, checkpoint, dataset, split)
+        stored = store.runs.prediction(checkpoint, dataset.id, split)
+        assert stored is not None
+    found = read_logits(settings.root / stored.path)
+    return found.logits, found.targets, found.clip_ids, found.class_names
+
+
+def _compute(store: Store, settings: Settings, checkpoint: Checkpoint, dataset: Dataset, split: str) -> None:
+    from samplemind_core.data.dataset import load_clips
+    from samplemind_core.training.checkpoints import read_info
+    from samplemind_core.training.predictions import leave_predictions
+
+    info = read_info(settings.root / checkpoint.path)
+    clips = load_clips(settings.root, store, dataset, info.features)
+    leave_predictions(store, settings.root, checkpoint, clips, split, info.class_names)

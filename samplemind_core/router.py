@@ -1,0 +1,13 @@
+"""The page frame: title, navigation, and the page that was asked for."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from samplemind_core.server import STATIC
+from samplemind_core.ui.places import navigation
+
+# A file of ours: for a Material icon here the browser would ask another host, at every viewer's first visit.
+st.set_page_config(page_title="SampleMind", page_icon=str(STATIC / "icon.svg"), layout="wide")
+st.logo(":material/graphic_eq:", size="large")
+st.navigation(navigation()).run()

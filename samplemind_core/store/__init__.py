@@ -1,0 +1,29 @@
+"""The only SQL of the project: datasets, clips, runs, epochs, events, checkpoints, predictions."""
+
+from __future__ import annotations
+
+from samplemind_core.store.database import Database
+from samplemind_core.store.datasets import Datasets
+from samplemind_core.store.records import Checkpoint, Clip, Dataset, Epoch, Event, Prediction, Reject, Run
+from samplemind_core.store.runs import Runs
+
+__all__ = ["Checkpoint", "Clip", "Dataset", "Epoch", "Event", "Prediction", "Reject", "Run", "Store"]
+
+
+class Store:
+    """All tables of one database, opened at its current schema.
+
+    Parameters
+    ----------
+    url : str
+        ``sqlite:///path/to/file.db`` or ``postgresql://user@host/name``.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._database = Database(url)
+        self.datasets = Datasets(self._database)
+        self.runs = Runs(self._database)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._database.close()

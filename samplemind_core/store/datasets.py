@@ -1,0 +1,175 @@
+"""Datasets, their clips and what was not imported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+from sqlalchemy import func, insert, or_, select
+from sqlalchemy.exc import IntegrityError
+
+from samplemind_core.errors import NameTakenError, NotFoundError
+from samplemind_core.store.database import Database
+from samplemind_core.store.records import Clip, Dataset, Reject, Split
+from samplemind_core.store.tables import ClipRow, DatasetRow, RejectRow, RunRow
+
+T = TypeVar("T")
+BATCH = 5_000
+
+
+class Datasets:
+    """The dataset tables of a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def add(self, dataset: Dataset, clips: Iterable[Clip], rejects: Iterable[Reject] = ()) -> Dataset:
+        """Store a dataset with all its clips, whole or not at all.
+
+        Raises
+        ------
+        NameTakenError
+            If a dataset of that name exists.
+        """
+        values = asdict(dataset) | {"class_names": list(dataset.class_names), "warnings": list(dataset.warnings)}
+        try:
+            with self._db.write() as session:
+                session.execute(insert(DatasetRow), values)
+                for rows in _batches(clips):
+                    session.execute(insert(ClipRow), [_clip_values(clip, dataset.id) for clip in rows])
+                for bad in _batches(rejects):
+                    session.execute(insert(RejectRow), [{"dataset_id": dataset.id, **asdict(row)} for row in bad])
+        except IntegrityError as error:
+            if self.find(dataset.name) is None:
+                raise
+            raise name_taken("dataset", dataset.name) from error
+        return dataset
+
+    def all(self) -> list[Dataset]:
+        """Return all datasets, newest first."""
+        with self._db.read() as session:
+            return [_dataset(row) for row in session.scalars(select(DatasetRow).order_by(DatasetRow.created_at.desc()))]
+
+    def find(self, name_or_id: str) -> Dataset | None:
+        """Return the dataset of that id or name, or None."""
+        with self._db.read() as session:
+            query = select(DatasetRow).where(or_(DatasetRow.id == name_or_id, DatasetRow.name == name_or_id))
+            # An id wins over another dataset's name.
+            rows = sorted(session.scalars(query), key=lambda row: row.id != name_or_id)
+            return _dataset(rows[0]) if rows else None
+
+    def get(self, name_or_id: str) -> Dataset:
+        """Return the dataset of that id or name; raise :class:`NotFoundError` if there is none."""
+        dataset = self.find(name_or_id)
+        if dataset is None:
+            names = ", ".join(repr(row.name) for row in self.all()[:10]) or "none yet"
+            raise NotFoundError(f"There is no dataset '{name_or_id}'.", f"Datasets here: {names}.")
+        return dataset
+
+    def clips(
+        self,
+        dataset_id: str,
+        *,
+        split: Split | None = None,
+        label: str | None = None,
+        text: str | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> list[Clip]:
+        """Return clips in the order of their cache rows, filtered and paged by the database."""
+        query = _clips_query(dataset_id, split, label, text).order_by(ClipRow.row).limit(limit).offset(offset)
+        with self._db.read() as session:
+            return [_clip(row) for row in session.scalars(query)]
+
+    def count_clips(
+        self, dataset_id: str, *, split: Split | None = None, label: str | None = None, text: str | None = None
+    ) -> int:
+        """Return how many clips a filter leaves."""
+        query = select(func.count()).select_from(_clips_query(dataset_id, split, label, text).subquery())
+        with self._db.read() as session:
+            return session.scalar(query) or 0
+
+    def clip(self, clip_id: int) -> Clip:
+        """Return one clip by its id."""
+        with self._db.read() as session:
+            row = session.get(ClipRow, clip_id)
+            if row is None:
+                raise NotFoundError(f"There is no clip {clip_id}.", "It may have been deleted with its dataset.")
+            return _clip(row)
+
+    def counts(self, dataset_id: str) -> dict[str, dict[str, int]]:
+        """Return the number of clips as ``{label: {split: n}}``."""
+        query = (
+            select(ClipRow.label, ClipRow.split, func.count())
+            .where(ClipRow.dataset_id == dataset_id)
+            .group_by(ClipRow.label, ClipRow.split)
+        )
+        table: dict[str, dict[str, int]] = {}
+        with self._db.read() as session:
+            for label, split, count in session.execute(query):
+                table.setdefault(label, {})[split] = count
+        return table
+
+    def rejects(self, dataset_id: str, *, limit: int | None = None, offset: int = 0) -> list[Reject]:
+        """Return what was not imported, in the order it was met."""
+        query = select(RejectRow).where(RejectRow.dataset_id == dataset_id).order_by(RejectRow.id)
+        with self._db.read() as session:
+            return [Reject(row.name, row.reason) for row in session.scalars(query.limit(limit).offset(offset))]
+
+    def delete(self, dataset_id: str) -> None:
+        """Delete a dataset that no run was trained on; the caller deletes its folder."""
+        with self._db.write() as session:
+            used = session.scalar(select(func.count()).select_from(RunRow).where(RunRow.dataset_id == dataset_id))
+            if used:
+                raise NameTakenError(f"{used} runs were trained on this dataset.", "Delete those runs first.")
+            row = session.get(DatasetRow, dataset_id)
+            if row is not None:
+                session.delete(row)
+
+
+def name_taken(kind: str, name: str) -> NameTakenError:
+    """Return the error for a name that is in use."""
+    return NameTakenError(f"There is already a {kind} named '{name}'.", "Choose another name.")
+
+
+def _clips_query(dataset_id: str, split: Split | None, label: str | None, text: str | None) -> Any:
+    query = select(ClipRow).where(ClipRow.dataset_id == dataset_id)
+    if split is not None:
+        query = query.where(ClipRow.split == split)
+    if label is not None:
+        query = query.where(ClipRow.label == label)
+    if text:
+        query = query.where(
+            or_(ClipRow.name.icontains(text, autoescape=True), ClipRow.source.icontains(text, autoescape=True))
+        )
+    return query
+
+
+def _clip_values(clip: Clip, dataset_id: str) -> dict[str, Any]:
+    values = asdict(clip)
+    del values["id"]
+    values["dataset_id"] = dataset_id
+    return values
+
+
+def _dataset(row: DatasetRow) -> Dataset:
+    return Dataset(
+        **{name: getattr(row, name) for name in Dataset.__dataclass_fields__}
+        | {"class_names": tuple(row.class_names), "warnings": tuple(row.warnings)}
+    )
+
+
+def _clip(row: ClipRow) -> Clip:
+    return Clip(**{name: getattr(row, name) for name in Clip.__dataclass_fields__})
+
+
+def _batches(rows: Iterable[T]) -> Iterable[Sequence[T]]:
+    batch: list[T] = []
+    for row in rows:
+        batch.append(row)
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

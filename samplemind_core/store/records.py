@@ -1,0 +1,156 @@
+"""What the store gives and takes: frozen records without a database behind them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+RunStatus = Literal["queued", "running", "stopping", "finished", "stopped", "failed", "interrupted"]
+ACTIVE: tuple[RunStatus, ...] = ("running", "stopping")
+ENDED: tuple[RunStatus, ...] = ("finished", "stopped", "failed", "interrupted")
+RESUMABLE: tuple[RunStatus, ...] = ("stopped", "failed", "interrupted")
+
+
+class Record:
+    """Shared by all records."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the record as JSON-ready values."""
+        return asdict(self)  # type: ignore[call-overload, no-any-return]
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset(Record):
+    """An imported collection with its manifest and splits.
+
+    ``kind`` is ``audio`` (clips are files) or ``features`` (clips are ready log-mel spectrograms,
+    described by ``features``). ``synthetic`` marks sounds made by this product.
+    """
+
+    id: str
+    name: str
+    kind: Literal["audio", "features"]
+    class_names: tuple[str, ...]
+    num_clips: int
+    num_rejected: int
+    fingerprint: str
+    origin: str
+    seed: int
+    created_at: float
+    synthetic: bool = False
+    features: dict[str, Any] | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Clip(Record):
+    """One labelled file or spectrogram. ``row`` is its place in the feature cache."""
+
+    row: int
+    name: str
+    label: str
+    target: int
+    source: str
+    split: Split
+    content_hash: str
+    file: str | None = None
+    fold: str | None = None
+    sample_rate_hz: int | None = None
+    channels: int | None = None
+    duration_s: float | None = None
+    num_bytes: int | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+    id: int | None = None
+    dataset_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reject(Record):
+    """One file that was not imported, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run(Record):
+    """One training run, from the queue to its end. ``config`` is a stored ``RunConfig``."""
+
+    id: str
+    name: str
+    dataset_id: str
+    status: RunStatus
+    config: dict[str, Any]
+    owner: str
+    created_at: float
+    queued_at: float
+    started_at: float | None = None
+    ended_at: float | None = None
+    heartbeat_at: float | None = None
+    worker: dict[str, Any] | None = None
+    device: str | None = None
+    num_parameters: int | None = None
+    best_epoch: int | None = None
+    progress: dict[str, Any] = field(default_factory=dict)
+    stop_requested: bool = False
+    end_reason: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch(Record):
+    """What one epoch measured. Losses are nats per clip, accuracies fractions."""
+
+    epoch: int
+    train_loss: float
+    val_loss: float
+    train_accuracy: float
+    val_accuracy: float
+    lr: float
+    seconds: float
+    clips_per_s: float
+    health: dict[str, Any] = field(default_factory=dict)
+    recall: tuple[float | None, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Event(Record):
+    """Something worth telling about a run."""
+
+    id: int
+    run_id: str
+    at: float
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint(Record):
+    """A saved network. ``path`` is relative to the workspace."""
+
+    id: int
+    run_id: str
+    kind: Literal["best", "last", "epoch"]
+    epoch: int
+    path: str
+    val_loss: float
+    val_accuracy: float
+    num_bytes: int
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction(Record):
+    """Stored logits of a checkpoint on one split of a dataset. ``path`` is relative to the workspace."""
+
+    id: int
+    checkpoint_id: int
+    epoch: int
+    dataset_id: str
+    split: str
+    path: str
+    num_clips: int
+    created_at: float

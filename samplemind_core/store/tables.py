@@ -1,0 +1,168 @@
+"""The tables. A change here needs a migration in ``migrations/versions`` (a test compares both)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, Boolean, Float, ForeignKey, Index, Integer, MetaData, String, Text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+NAMING = {
+    "ix": "ix_%(column_0_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+# SQLite numbers rows by themselves only where the key is a plain INTEGER.
+Key = BigInteger().with_variant(Integer, "sqlite")
+
+
+class Base(DeclarativeBase):
+    """Base of all tables."""
+
+    metadata = MetaData(naming_convention=NAMING)
+
+
+class DatasetRow(Base):
+    """An imported collection."""
+
+    __tablename__ = "datasets"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    name: Mapped[str] = mapped_column(String(200), unique=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    class_names: Mapped[list[str]] = mapped_column(JSON)
+    num_clips: Mapped[int] = mapped_column(Integer)
+    num_rejected: Mapped[int] = mapped_column(Integer)
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    origin: Mapped[str] = mapped_column(Text)
+    seed: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[float] = mapped_column(Float(53))
+    synthetic: Mapped[bool] = mapped_column(Boolean)
+    features: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    warnings: Mapped[list[str]] = mapped_column(JSON)
+
+
+class ClipRow(Base):
+    """One labelled clip of a dataset."""
+
+    __tablename__ = "clips"
+    __table_args__ = (Index("ix_clips_dataset_row", "dataset_id", "row", unique=True),)
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id", ondelete="CASCADE"))
+    row: Mapped[int] = mapped_column(Integer)
+    name: Mapped[str] = mapped_column(Text)
+    label: Mapped[str] = mapped_column(String(200))
+    target: Mapped[int] = mapped_column(Integer)
+    source: Mapped[str] = mapped_column(Text)
+    split: Mapped[str] = mapped_column(String(8))
+    content_hash: Mapped[str] = mapped_column(String(64))
+    file: Mapped[str | None] = mapped_column(Text)
+    fold: Mapped[str | None] = mapped_column(String(64))
+    sample_rate_hz: Mapped[int | None] = mapped_column(Integer)
+    channels: Mapped[int | None] = mapped_column(Integer)
+    duration_s: Mapped[float | None] = mapped_column(Float(53))
+    num_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    extra: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class RejectRow(Base):
+    """One file that was not imported."""
+
+    __tablename__ = "rejects"
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id", ondelete="CASCADE"), index=True)
+    name: Mapped[str] = mapped_column(Text)
+    reason: Mapped[str] = mapped_column(Text)
+
+
+class RunRow(Base):
+    """One training run."""
+
+    __tablename__ = "runs"
+    __table_args__ = (Index("ix_runs_status_queued_at", "status", "queued_at"),)
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    name: Mapped[str] = mapped_column(String(200), unique=True)
+    dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id"), index=True)
+    status: Mapped[str] = mapped_column(String(16))
+    config: Mapped[dict[str, Any]] = mapped_column(JSON)
+    owner: Mapped[str] = mapped_column(String(200))
+    created_at: Mapped[float] = mapped_column(Float(53))
+    queued_at: Mapped[float] = mapped_column(Float(53))
+    started_at: Mapped[float | None] = mapped_column(Float(53))
+    ended_at: Mapped[float | None] = mapped_column(Float(53))
+    heartbeat_at: Mapped[float | None] = mapped_column(Float(53))
+    worker: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    device: Mapped[str | None] = mapped_column(String(64))
+    num_parameters: Mapped[int | None] = mapped_column(BigInteger)
+    best_epoch: Mapped[int | None] = mapped_column(Integer)
+    progress: Mapped[dict[str, Any]] = mapped_column(JSON)
+    stop_requested: Mapped[bool] = mapped_column(Boolean)
+    end_reason: Mapped[str | None] = mapped_column(Text)
+    error: Mapped[str | None] = mapped_column(Text)
+
+
+class EpochRow(Base):
+    """What one epoch measured."""
+
+    __tablename__ = "epochs"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    epoch: Mapped[int] = mapped_column(Integer, primary_key=True)
+    train_loss: Mapped[float] = mapped_column(Float(53))
+    val_loss: Mapped[float] = mapped_column(Float(53))
+    train_accuracy: Mapped[float] = mapped_column(Float(53))
+    val_accuracy: Mapped[float] = mapped_column(Float(53))
+    lr: Mapped[float] = mapped_column(Float(53))
+    seconds: Mapped[float] = mapped_column(Float(53))
+    clips_per_s: Mapped[float] = mapped_column(Float(53))
+    health: Mapped[dict[str, Any]] = mapped_column(JSON)
+    recall: Mapped[list[float | None]] = mapped_column(JSON)
+
+
+class EventRow(Base):
+    """Something worth telling about a run."""
+
+    __tablename__ = "events"
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), index=True)
+    at: Mapped[float] = mapped_column(Float(53))
+    kind: Mapped[str] = mapped_column(String(32))
+    message: Mapped[str] = mapped_column(Text)
+
+
+class CheckpointRow(Base):
+    """A saved network."""
+
+    __tablename__ = "checkpoints"
+    __table_args__ = (Index("ix_checkpoints_run_path", "run_id", "path", unique=True),)
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
+    kind: Mapped[str] = mapped_column(String(8))
+    epoch: Mapped[int] = mapped_column(Integer)
+    path: Mapped[str] = mapped_column(Text)
+    val_loss: Mapped[float] = mapped_column(Float(53))
+    val_accuracy: Mapped[float] = mapped_column(Float(53))
+    num_bytes: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[float] = mapped_column(Float(53))
+
+
+class PredictionRow(Base):
+    """Stored logits of a checkpoint on one split."""
+
+    __tablename__ = "predictions"
+    __table_args__ = (Index("ix_predictions_checkpoint", "checkpoint_id", "epoch", "dataset_id", "split", unique=True),)
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    checkpoint_id: Mapped[int] = mapped_column(ForeignKey("checkpoints.id", ondelete="CASCADE"))
+    epoch: Mapped[int] = mapped_column(Integer)
+    dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id", ondelete="CASCADE"))
+    split: Mapped[str] = mapped_column(String(8))
+    path: Mapped[str] = mapped_column(Text)
+    num_clips: Mapped[int] = mapped_column(Integer)
+    created_at: Mapped[float] = mapped_column(Float(53))

@@ -1,0 +1,183 @@
+"""Checkpoints that stand alone: safetensors weights with everything needed to use them as JSON.
+
+Nothing is ever unpickled. A checkpoint holds ``model.*`` tensors, the weights that were evaluated;
+``last`` adds ``raw.*`` (weights in training, where a moving average is evaluated) and
+``optimizer.*``, with counters in the metadata, so that a resumed run equals one that never stopped.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+
+from samplemind_core.config import FeatureConfig, RunConfig, validation_faults
+from samplemind_core.errors import CheckpointError
+from samplemind_core.files import write_atomic
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from samplemind_core.models import AudioClassifier
+
+FORMAT_VERSION = 1
+KEY = "samplemind"
+_LIBRARIES = ("torch", "numpy", "safetensors", "soundfile", "soxr")
+
+
+class CheckpointInfo(BaseModel):
+    """What a checkpoint says of itself.
+
+    ``metrics`` are those of ``epoch`` on the validation split; ``temperature`` divides the logits
+    (1 until calibrated); ``state`` is what resuming needs and empty except in ``last``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format_version: int = FORMAT_VERSION
+    class_names: tuple[str, ...]
+    config: RunConfig
+    epoch: int
+    metrics: dict[str, float]
+    dataset: dict[str, Any]
+    num_parameters: int
+    temperature: float = 1.0
+    versions: dict[str, str] = {}
+    state: dict[str, Any] = {}
+
+    @field_validator("class_names")
+    @classmethod
+    def _at_least_two(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(names) < 2 or len(set(names)) != len(names):
+            raise ValueError("expected at least two different class names")
+        return names
+
+    @property
+    def features(self) -> FeatureConfig:
+        """The front end that the network was trained with."""
+        return self.config.features
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of what shapes a checkpoint's numbers."""
+    versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
+    return versions | {"python": platform.python_version()}
+
+
+def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], info: CheckpointInfo) -> int:
+    """Write a checkpoint whole or not at all; return its size in bytes.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be written; a checkpoint already there stays.
+    """
+    from safetensors.torch import save
+
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    content = save(plain, metadata={KEY: info.model_dump_json()})
+    write_atomic(path, content)
+    return len(content)
+
+
+def read_info(path: Path) -> CheckpointInfo:
+    """Return what a checkpoint says of itself, without loading its weights or torch.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, damaged, not ours or of a newer version.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    advice = "Choose a .safetensors checkpoint that SampleMind wrote, or train again."
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+    except FileNotFoundError:
+        raise CheckpointError(f"There is no checkpoint '{path.name}'.", advice) from None
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"'{path.name}' is not a readable checkpoint: {error}.", advice) from error
+    if KEY not in metadata:
+        raise CheckpointError(f"'{path.name}' holds weights but not SampleMind's description of them.", advice)
+    try:
+        content = json.loads(metadata[KEY])
+        version = content.get("format_version", 0)
+        if version > FORMAT_VERSION:
+            raise CheckpointError(
+                f"'{path.name}' has checkpoint format {version}, this version reads up to {FORMAT_VERSION}.",
+                "Use the newer SampleMind that wrote it.",
+            )
+        return CheckpointInfo.model_validate(content)
+    except ValidationError as error:
+        faults = "; ".join(validation_faults(error))
+        raise CheckpointError(f"'{path.name}' describes itself wrongly: {faults}.", advice) from error
+    except (ValueError, AttributeError) as error:
+        raise CheckpointError(f"'{path.name}' describes itself wrongly: {error}.", advice) from error
+
+
+def load_tensors(path: Path, prefix: str, device: str | torch.device = "cpu") -> dict[str, Tensor]:
+    """Return the tensors under a prefix, without it."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt", device=str(device)) as file:
+        return {name.removeprefix(prefix): file.get_tensor(name) for name in file.keys() if name.startswith(prefix)}  # noqa: SIM118
+
+
+def load_model(path: Path, device: str | torch.device = "cpu") -> tuple[AudioClassifier, CheckpointInfo]:
+    """Return the network of a checkpoint in evaluation mode, and what the checkpoint says of itself.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is not usable or its weights do not fit its own description.
+    """
+    from samplemind_core.models import build_model
+
+    info = read_info(path)
+    model = build_model(info.config.model, len(info.class_names), info.features)
+    try:
+        model.load_state_dict(load_tensors(path, "model."))
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"The weights in '{path.name}' do not fit its network '{info.config.model.name}': {error}.",
+            "The file is damaged or was edited; train again or take another checkpoint.",
+        ) from error
+    return model.to(device).eval(), info
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return an optimizer's state as named tensors and JSON values."""
+    import torch
+
+    tensors: dict[str, Tensor] = {}
+    values: dict[str, Any] = {}
+    for index, state in optimizer.state_dict()["state"].items():
+        for name, value in state.items():
+            if isinstance(value, torch.Tensor):
+                tensors[f"optimizer.{index}.{name}"] = value
+            else:
+                values[f"{index}.{name}"] = value
+    return tensors, values
+
+
+def restore_optimizer(
+    optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], values: Mapping[str, Any]
+) -> None:
+    """Undo :func:`optimizer_tensors`; ``tensors`` come without their ``optimizer.`` prefix."""
+    state: dict[int, dict[str, Any]] = {}
+    for key, value in {**tensors, **values}.items():
+        index, _, name = key.partition(".")
+        state.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    # Fused optimizers walk weights and their moments by memory, so both need the same layout.
+    for parameter, moments in optimizer.state.items():
+        for name, value in moments.items():
+            if hasattr(value, "shape") and value.shape == parameter.shape:
+                moments[name] = parameter.detach().clone().copy_(value)

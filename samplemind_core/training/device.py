@@ -1,0 +1,65 @@
+"""Which device trains, in which number format and memory layout."""
+
+from __future__ import annotations
+
+import torch
+
+from samplemind_core.errors import ConfigError
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """Return the device of that name; ``auto`` prefers CUDA, then Apple MPS, then the CPU.
+
+    Raises
+    ------
+    ConfigError
+        If the device does not exist here.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"There is no device '{name}'.", "Use auto, cpu, mps, cuda or cuda:N.") from None
+    missing = {
+        "cpu": False,
+        "mps": not torch.backends.mps.is_available(),
+        "cuda": not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count(),
+    }
+    if missing.get(device.type, True):
+        raise ConfigError(f"This machine has no device '{name}'.", "Use auto, which takes the fastest one there is.")
+    return device
+
+
+def describe(device: torch.device) -> str:
+    """Return a device's name for people: ``cpu (2 threads)``, ``cuda:0 (NVIDIA …)``."""
+    if device.type == "cuda":
+        return f"cuda:{device.index or 0} ({torch.cuda.get_device_name(device)})"
+    return f"cpu ({torch.get_num_threads()} threads)" if device.type == "cpu" else device.type
+
+
+def pick_precision(setting: str, device: torch.device) -> torch.dtype:
+    """Return the number format of the network's arithmetic.
+
+    ``auto`` takes bfloat16 on GPUs that have it and on CPUs with matrix units for it (AMX); on
+    other CPUs bfloat16 is emulated and several times slower than float32.
+    """
+    if setting == "float32":
+        return torch.float32
+    if setting == "bfloat16":
+        return torch.bfloat16
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    if device.type == "cpu" and torch.cpu._is_amx_tile_supported():
+        return torch.bfloat16
+    return torch.float32
+
+
+def pick_memory_format(device: torch.device) -> torch.memory_format:
+    """Return the layout of feature maps: channels last, except on MPS.
+
+    On two x86 CPU cores channels-last float32 trains the default network 1.8 times as fast.
+    """
+    return torch.contiguous_format if device.type == "mps" else torch.channels_last

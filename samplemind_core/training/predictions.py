@@ -1,0 +1,129 @@
+"""Logits that a checkpoint leaves behind: comparing and error-hunting need no network afterwards."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from samplemind_core.errors import CheckpointError
+from samplemind_core.files import write_atomic
+
+if TYPE_CHECKING:
+    import torch
+
+    from samplemind_core.data.dataset import ClipData
+    from samplemind_core.store import Checkpoint, Store
+
+BATCH = 256
+
+
+@dataclass(frozen=True)
+class Logits:
+    """What a checkpoint said about some clips.
+
+    ``logits`` (N, num_classes) float32; ``targets`` (N,) int64 are places in ``class_names``, -1 where
+    the clip's label is none of them; ``clip_ids`` (N,) int64.
+    """
+
+    logits: npt.NDArray[np.float32]
+    targets: npt.NDArray[np.int64]
+    clip_ids: npt.NDArray[np.int64]
+    class_names: tuple[str, ...]
+
+
+def compute_logits(
+    checkpoint: Path, log_mel: npt.NDArray[np.floating], rows: npt.NDArray[np.int64], device: str | torch.device = "cpu"
+) -> npt.NDArray[np.float32]:
+    """Return a checkpoint's logits (n, num_classes) of some rows of a feature cache, in float32."""
+    import torch
+
+    from samplemind_core.training.checkpoints import load_model
+    from samplemind_core.training.device import pick_memory_format
+
+    model, info = load_model(checkpoint, device)
+    layout = pick_memory_format(torch.device(device))
+    model = model.to(memory_format=layout)  # type: ignore[call-overload]
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(rows), BATCH):
+            batch = torch.from_numpy(np.asarray(log_mel[rows[start : start + BATCH]])).to(device).float()
+            parts.append(model(batch.contiguous(memory_format=layout)).float().cpu().numpy())
+    return np.concatenate(parts) if parts else np.zeros((0, len(info.class_names)), np.float32)
+
+
+def write_logits(path: Path, logits: Logits) -> None:
+    """Write logits whole or not at all."""
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer,
+        logits=logits.logits,
+        targets=logits.targets,
+        clip_ids=logits.clip_ids,
+        class_names=np.array(logits.class_names),
+    )
+    write_atomic(path, buffer.getvalue())
+
+
+def read_logits(path: Path) -> Logits:
+    """Return stored logits.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing or damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return Logits(
+                file["logits"], file["targets"], file["clip_ids"], tuple(str(name) for name in file["class_names"])
+            )
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise CheckpointError(
+            f"The stored predictions '{path.name}' cannot be read: {error}.", "Evaluate the checkpoint again."
+        ) from error
+
+
+def leave_predictions(
+    store: Store,
+    root: Path,
+    checkpoint: Checkpoint,
+    clips: ClipData,
+    split: str,
+    class_names: tuple[str, ...],
+    device: str | torch.device = "cpu",
+) -> None:
+    """Store a checkpoint's logits on one split of a dataset, unless they are there already.
+
+    Parameters
+    ----------
+    root : Path
+        The workspace folder.
+    clips : ClipData
+        The dataset, with the checkpoint's features.
+    class_names : tuple of str
+        The checkpoint's classes; clips are matched to them by label.
+    """
+    known = store.runs.prediction(checkpoint, clips.dataset.id, split)
+    if known is not None and (root / known.path).exists():
+        return
+    rows = clips.indices(split)
+    logits = compute_logits(root / checkpoint.path, clips.log_mel, rows, device)
+    places = np.array([class_names.index(name) if name in class_names else -1 for name in clips.class_names])
+    name = f"{checkpoint.kind}-{checkpoint.epoch:04d}-{clips.dataset.id}-{split}.npz"
+    path = root / "runs" / checkpoint.run_id / "predictions" / name
+    write_logits(path, Logits(logits, places[clips.targets[rows]], clips.clip_ids[rows], class_names))
+    store.runs.put_prediction(
+        {
+            "checkpoint_id": checkpoint.id,
+            "epoch": checkpoint.epoch,
+            "dataset_id": clips.dataset.id,
+            "split": split,
+            "path": path.relative_to(root).as_posix(),
+            "num_clips": len(rows),
+        }
+    )

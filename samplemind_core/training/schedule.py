@@ -1,0 +1,72 @@
+"""Learning-rate schedules and early stopping."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from samplemind_core.config import TrainConfig
+
+PLATEAU_THRESHOLD = 1e-4  # relative; PyTorch's default for ReduceLROnPlateau
+
+
+def scheduled_lr(config: TrainConfig, step: int, num_steps: int) -> float:
+    """Return the learning rate of a step (0-based) of a run of ``num_steps``.
+
+    ``onecycle`` rises from lr/25 to lr over ``warmup`` of the run and falls to lr/2500, both along
+    a cosine (Smith and Topin 2018); ``cosine`` falls from lr to 0 (Loshchilov and Hutter 2017).
+    ``plateau`` and ``constant`` give lr itself; see :class:`Plateau`.
+    """
+    progress = step / max(1, num_steps - 1)
+    if config.schedule == "onecycle":
+        if progress < config.warmup:
+            return _cosine(config.lr / 25, config.lr, progress / config.warmup)
+        return _cosine(config.lr, config.lr / 2_500, (progress - config.warmup) / (1 - config.warmup))
+    if config.schedule == "cosine":
+        return _cosine(config.lr, 0.0, progress)
+    return config.lr
+
+
+@dataclass
+class Plateau:
+    """Reduce the rate when validation loss stalls, as PyTorch's ``ReduceLROnPlateau`` does.
+
+    After more than ``patience`` epochs without a relative improvement of 1e-4 the rate is
+    multiplied by ``factor``. Kept as plain numbers so that a checkpoint can hold it.
+    """
+
+    factor: float
+    patience: int
+    scale: float = 1.0
+    best: float | None = None
+    bad_epochs: int = 0
+
+    def update(self, val_loss: float) -> bool:
+        """Take an epoch's validation loss; return whether the rate was reduced."""
+        if self.best is None or val_loss < self.best * (1 - PLATEAU_THRESHOLD):
+            self.best, self.bad_epochs = val_loss, 0
+        else:
+            self.bad_epochs += 1
+        if self.bad_epochs > self.patience:
+            self.scale *= self.factor
+            self.bad_epochs = 0
+            return True
+        return False
+
+    def state(self) -> dict[str, Any]:
+        """Return what a resumed run needs."""
+        return {"scale": self.scale, "best": self.best, "bad_epochs": self.bad_epochs}
+
+
+def should_stop_early(config: TrainConfig, epoch: int, best_epoch: int) -> bool:
+    """Return whether a run ends after ``epoch``, its best validation loss being that of ``best_epoch``.
+
+    The comparison is with the best epoch before, so an improving run goes on for ever.
+    """
+    patience = config.early_stopping_patience
+    return patience is not None and epoch > config.early_stopping_after and epoch - best_epoch >= patience
+
+
+def _cosine(start: float, end: float, progress: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * min(1.0, progress))) / 2

@@ -1,0 +1,521 @@
+"""The training loop: ``fit`` runs epochs, an epoch runs steps, a step moves the weights once.
+
+Everything random in a step comes from (seed, epoch, step), so a run that goes on from a checkpoint
+repeats exactly what it would have done without the break: bit for bit on the CPU.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from samplemind_core.audio.augment import augment, mixup
+from samplemind_core.config import RunConfig, TrainConfig
+from samplemind_core.errors import CheckpointError, NonFiniteLossError, TrainingError
+from samplemind_core.models import AudioClassifier, build_model, count_parameters
+from samplemind_core.store.records import Epoch
+from samplemind_core.training import health
+from samplemind_core.training.checkpoints import (
+    CheckpointInfo,
+    library_versions,
+    load_tensors,
+    optimizer_tensors,
+    read_info,
+    restore_optimizer,
+    save_checkpoint,
+)
+from samplemind_core.training.device import describe, pick_device, pick_memory_format, pick_precision
+from samplemind_core.training.feed import Feed
+from samplemind_core.training.schedule import Plateau, scheduled_lr, should_stop_early
+
+EVAL_BATCH = 256
+MIN_PROBE = 256
+SAVE_LAST_EVERY_S = 5.0
+
+
+class Observer(Protocol):
+    """Who is told how a run goes. Implementations must be quick: they are called between steps."""
+
+    def on_start(self, device: str, num_parameters: int) -> None:
+        """Take where the run trains and how large the network is."""
+
+    def on_progress(self, progress: dict[str, Any]) -> None:
+        """Take how far the run is: epoch, step, steps, clips_per_s, eta_s."""
+
+    def on_epoch(self, epoch: Epoch) -> None:
+        """Take what an epoch measured."""
+
+    def on_resume(self, epochs: list[Epoch]) -> None:
+        """Take the epochs that the resumed run builds on; any later one is void."""
+
+    def on_checkpoint(self, kind: str, epoch: int, path: Path, num_bytes: int, metrics: dict[str, float]) -> None:
+        """Take a checkpoint that was written."""
+
+    def on_event(self, kind: str, message: str) -> None:
+        """Take something worth telling."""
+
+    def should_stop(self) -> bool:
+        """Return whether the run is to stop after this batch."""
+        ...
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a run learns from.
+
+    ``log_mel`` (N, 1, n_mels, frames) in dB; ``targets`` (N,) int64; rows of each split (n,) int64.
+    ``description`` goes into every checkpoint: the dataset's id, name, fingerprint.
+    """
+
+    log_mel: np.ndarray
+    targets: np.ndarray
+    train_rows: np.ndarray
+    val_rows: np.ndarray
+    class_names: tuple[str, ...]
+    description: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended and why, in words."""
+
+    status: Literal["finished", "stopped"]
+    reason: str
+    best_epoch: int | None
+
+
+@dataclass
+class Totals:
+    """Sums over the clips of an epoch so far."""
+
+    loss: float = 0.0
+    correct: int = 0
+    clips: int = 0
+    seconds: float = 0.0
+
+
+class Trainer:
+    """One run, from its configuration to its best checkpoint.
+
+    Parameters
+    ----------
+    config : RunConfig
+    data : TrainingData
+    folder : Path
+        Where ``best.safetensors``, ``last.safetensors`` and kept epochs are written.
+    observer : Observer
+    device : str, optional
+        Used where the configuration says ``auto``.
+
+    Raises
+    ------
+    TrainingError
+        If a split is empty or the spectrograms do not have the shape that the configuration says.
+    """
+
+    def __init__(
+        self, config: RunConfig, data: TrainingData, folder: Path, observer: Observer, device: str = "auto"
+    ) -> None:
+        _check(config, data)
+        self.config, self.data, self.folder, self.observer = config, data, folder, observer
+        self.train_config: TrainConfig = config.train
+        self.device = pick_device(device if config.train.device == "auto" else config.train.device)
+        self.precision = pick_precision(config.train.precision, self.device)
+        self.layout = pick_memory_format(self.device)
+
+        torch.manual_seed(config.train.seed)
+        model = build_model(config.model, len(data.class_names), config.features)
+        self.model: AudioClassifier = model.to(self.device, memory_format=self.layout)  # type: ignore[call-overload]
+        self.averaged = copy.deepcopy(self.model).requires_grad_(False) if config.train.ema_decay else None
+        self.optimizer = _build_optimizer(config.train, self.model)
+        self.plateau = Plateau(config.train.plateau_factor, config.train.plateau_patience)
+
+        self.feed = Feed(data.log_mel, data.targets, self.device)
+        self.generator = torch.Generator(self.device)
+        self.val_rows = torch.from_numpy(data.val_rows)
+        self.probe_rows = _probe(data.train_rows, len(data.val_rows), config.train.seed)
+        self.steps_per_epoch = -(-len(data.train_rows) // config.train.batch_size)
+
+        self.epoch, self.step = 1, 0  # what comes next
+        self.totals = Totals()
+        self.history: list[Epoch] = []
+        self.best_epoch: int | None = None
+        self.best_loss = float("inf")
+        self._saved_at = time.monotonic()
+
+    # -- the three layers ------------------------------------------------------------------------
+
+    def fit(self) -> Outcome:
+        """Train until the last epoch, early stopping or a request to stop.
+
+        Raises
+        ------
+        NonFiniteLossError
+            Before the weights would be damaged.
+        StorageError
+            If a checkpoint cannot be written; the ones before it stay.
+        """
+        self.observer.on_start(describe(self.device), count_parameters(self.model))
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            while self.epoch <= self.train_config.epochs:
+                if not self.run_epoch():
+                    self.save_last()
+                    done = self.epoch - 1
+                    return Outcome(
+                        "stopped",
+                        f"Stopped on request in epoch {self.epoch}; resume goes on from there."
+                        if done < self.train_config.epochs
+                        else "Stopped on request.",
+                        self.best_epoch,
+                    )
+                if early := self._end_epoch():
+                    self.save_last()
+                    return Outcome("finished", early, self.best_epoch)
+            self.save_last()
+        return Outcome(
+            "finished",
+            f"All {self.train_config.epochs} epochs are done; validation loss was lowest in epoch {self.best_epoch}.",
+            self.best_epoch,
+        )
+
+    def run_epoch(self) -> bool:
+        """Run the training steps that are left of this epoch; return False if asked to stop."""
+        self.model.train()
+        rows = self._order(self.epoch)
+        size = self.train_config.batch_size
+        while self.step < self.steps_per_epoch:
+            if self.observer.should_stop():
+                return False
+            started = time.perf_counter()
+            batch = rows[self.step * size : (self.step + 1) * size]
+            self.train_step(*self.feed.batch(batch))
+            self.totals.seconds += time.perf_counter() - started
+            self.step += 1
+            self.observer.on_progress(self._progress())
+            if time.monotonic() - self._saved_at > 12 * SAVE_LAST_EVERY_S:
+                self.save_last()  # an epoch that takes minutes is not lost as a whole
+        return True
+
+    def train_step(self, log_mel: Tensor, targets: Tensor) -> None:
+        """Augment a batch (B, 1, n_mels, frames), measure its loss and move the weights once."""
+        config = self.train_config
+        step = (self.epoch - 1) * self.steps_per_epoch + self.step
+        self._reseed(self.epoch, self.step + 1)
+        lr = scheduled_lr(config, step, config.epochs * self.steps_per_epoch) * self.plateau.scale
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+
+        log_mel, soft_targets = self._augment(log_mel, targets)
+        logits = self._forward(self.model, log_mel)
+        loss = functional.cross_entropy(logits, soft_targets, label_smoothing=config.label_smoothing)
+        value = loss.item()  # the step's one wait for the device: the loss is checked before it is used
+        if not np.isfinite(value):
+            raise NonFiniteLossError(
+                f"The loss became {value} in epoch {self.epoch}, step {self.step + 1}, at learning rate {lr:.2g}.",
+                "Start again with a learning rate ten times smaller, or with gradient clipping; "
+                "the checkpoints up to here are unharmed.",
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if config.grad_clip is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), config.grad_clip)
+        self.optimizer.step()
+        if self.averaged is not None:
+            _average(self.averaged, self.model, min(config.ema_decay, (1 + step) / (10 + step)))
+
+        self.totals.loss += value * len(targets)
+        dominant = soft_targets if soft_targets.ndim == 1 else soft_targets.argmax(1)
+        self.totals.correct += int((logits.argmax(1) == dominant).sum())
+        self.totals.clips += len(targets)
+
+    # -- measuring -------------------------------------------------------------------------------
+
+    @property
+    def evaluated(self) -> AudioClassifier:
+        """The network that is judged and saved: the moving average where there is one."""
+        return self.model if self.averaged is None else self.averaged
+
+    @torch.inference_mode()
+    def logits(self, rows: Tensor) -> Tensor:
+        """Return logits (n, num_classes) float32 on the CPU of clips in evaluation mode, unaugmented."""
+        model = self.evaluated.eval()
+        parts = [self._forward(model, log_mel).cpu() for log_mel, _ in self.feed.batches(rows, EVAL_BATCH)]
+        return torch.cat(parts)
+
+    def _measure(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss (n,) and correctness (n,) of each clip, and its logits."""
+        logits = self.logits(rows)
+        targets = torch.from_numpy(self.data.targets[rows.numpy()])
+        return functional.cross_entropy(logits.double(), targets, reduction="none"), logits.argmax(1) == targets
+
+    def _end_epoch(self) -> str | None:
+        """Measure, record and save an epoch; return why the run ends early, if it does."""
+        val_losses, val_correct = self._measure(self.val_rows)
+        probe_losses, probe_correct = self._measure(self.probe_rows)
+        targets = torch.from_numpy(self.data.targets[self.data.val_rows])
+        recall = tuple(_mean_or_none(val_correct[targets == index]) for index in range(len(self.data.class_names)))
+        totals = self.totals
+        measured = {
+            "probe_loss": probe_losses.mean().item(),
+            "probe_accuracy": probe_correct.double().mean().item(),
+            "val_loss_se": (val_losses.std(correction=1) / len(val_losses) ** 0.5).item()
+            if len(val_losses) > 1
+            else 0.0,
+        }
+        epoch = Epoch(
+            epoch=self.epoch,
+            train_loss=totals.loss / totals.clips,
+            val_loss=val_losses.mean().item(),
+            train_accuracy=totals.correct / totals.clips,
+            val_accuracy=val_correct.double().mean().item(),
+            lr=self.optimizer.param_groups[0]["lr"],
+            seconds=totals.seconds,
+            clips_per_s=totals.clips / max(totals.seconds, 1e-9),
+            health=measured,
+            recall=recall,
+        )
+        if not np.isfinite(epoch.val_loss):
+            raise NonFiniteLossError(
+                f"Validation loss became {epoch.val_loss} in epoch {self.epoch}.",
+                "Start again with a smaller learning rate; the checkpoints up to here are unharmed.",
+            )
+        epoch = _judged(epoch, [*self.history, epoch], targets, len(self.probe_rows), self.train_config.epochs)
+        self.history.append(epoch)
+
+        if epoch.val_loss < self.best_loss:
+            self.best_loss, self.best_epoch = epoch.val_loss, epoch.epoch
+            self._save("best", epoch)
+        every = self.train_config.save_every
+        if every and epoch.epoch % every == 0:
+            self._save("epoch", epoch)
+        if self.train_config.schedule == "plateau" and self.plateau.update(epoch.val_loss):
+            lr = self.train_config.lr * self.plateau.scale
+            self.observer.on_event("lr", f"Validation loss stalled: learning rate lowered to {lr:.2g}")
+
+        self.epoch, self.step, self.totals = self.epoch + 1, 0, Totals()
+        if time.monotonic() - self._saved_at > SAVE_LAST_EVERY_S:
+            self.save_last()
+        self.observer.on_epoch(epoch)
+        assert self.best_epoch is not None
+        if should_stop_early(self.train_config, epoch.epoch, self.best_epoch):
+            return (
+                f"Stopped early in epoch {epoch.epoch}: validation loss had not improved for "
+                f"{epoch.epoch - self.best_epoch} epochs. The best is epoch {self.best_epoch}."
+            )
+        return None
+
+    # -- checkpoints -----------------------------------------------------------------------------
+
+    def save_last(self) -> None:
+        """Write ``last.safetensors``: everything that going on needs."""
+        tensors, values = optimizer_tensors(self.optimizer)
+        tensors |= {f"model.{name}": tensor for name, tensor in self.evaluated.state_dict().items()}
+        if self.averaged is not None:
+            tensors |= {f"raw.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        state = {
+            "epoch": self.epoch,
+            "step": self.step,
+            "totals": vars(self.totals),
+            "plateau": self.plateau.state(),
+            "optimizer": values,
+            "best_epoch": self.best_epoch,
+            "best_loss": None if self.best_epoch is None else self.best_loss,
+            "history": [epoch.as_dict() for epoch in self.history],
+        }
+        latest = self.history[-1] if self.history else None
+        path = self.folder / "last.safetensors"
+        num_bytes = save_checkpoint(path, tensors, self._info(latest, state))
+        self._saved_at = time.monotonic()
+        if latest is not None:
+            self.observer.on_checkpoint("last", latest.epoch, path, num_bytes, _metrics(latest))
+
+    def restore(self, path: Path) -> None:
+        """Go on from a ``last`` checkpoint.
+
+        Raises
+        ------
+        CheckpointError
+            If it belongs to another configuration or dataset, or cannot be read.
+        """
+        info = read_info(path)
+        same_run = info.config == self.config.model_copy(update={"train": info.config.train})
+        if (
+            not info.state
+            or not same_run
+            or info.dataset.get("fingerprint") != self.data.description.get("fingerprint")
+        ):
+            raise CheckpointError(
+                f"'{path.name}' does not belong to this run: its settings or its dataset differ.",
+                "Start a new run instead of resuming.",
+            )
+        state = info.state
+        evaluated = load_tensors(path, "model.", self.device)
+        if self.averaged is not None:
+            self.averaged.load_state_dict(evaluated)
+            self.model.load_state_dict(load_tensors(path, "raw.", self.device))
+        else:
+            self.model.load_state_dict(evaluated)
+        restore_optimizer(self.optimizer, load_tensors(path, "optimizer.", self.device), state["optimizer"])
+        self.epoch, self.step = state["epoch"], state["step"]
+        self.totals = Totals(**state["totals"])
+        self.plateau = Plateau(self.plateau.factor, self.plateau.patience, **state["plateau"])
+        self.best_epoch = state["best_epoch"]
+        self.best_loss = float("inf") if state["best_loss"] is None else state["best_loss"]
+        self.history = [Epoch(**row | {"recall": tuple(row["recall"])}) for row in state["history"]]
+        self.observer.on_resume(list(self.history))
+
+    def _save(self, kind: Literal["best", "epoch"], epoch: Epoch) -> None:
+        name = "best" if kind == "best" else f"epoch-{epoch.epoch:04d}"
+        path = self.folder / f"{name}.safetensors"
+        tensors = {f"model.{name}": tensor for name, tensor in self.evaluated.state_dict().items()}
+        num_bytes = save_checkpoint(path, tensors, self._info(epoch, {}))
+        self.observer.on_checkpoint(kind, epoch.epoch, path, num_bytes, _metrics(epoch))
+
+    def _info(self, epoch: Epoch | None, state: dict[str, Any]) -> CheckpointInfo:
+        return CheckpointInfo(
+            class_names=self.data.class_names,
+            config=self.config,
+            epoch=0 if epoch is None else epoch.epoch,
+            metrics={} if epoch is None else _metrics(epoch),
+            dataset=self.data.description,
+            num_parameters=count_parameters(self.model),
+            versions=library_versions(),
+            state=state,
+        )
+
+    # -- small parts -----------------------------------------------------------------------------
+
+    def _forward(self, model: AudioClassifier, log_mel: Tensor) -> Tensor:
+        log_mel = log_mel.contiguous(memory_format=self.layout)
+        with torch.autocast(self.device.type, self.precision, enabled=self.precision is not torch.float32):
+            logits: Tensor = model(log_mel)
+        return logits.float()
+
+    def _augment(self, log_mel: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        settings, features = self.config.augment, self.config.features
+        if not settings.enabled:
+            return log_mel, targets
+        log_mel = augment(log_mel, settings, features, self.generator)
+        if settings.mixup_alpha and self.epoch <= settings.mixup_until * self.train_config.epochs:
+            one_hot = functional.one_hot(targets, len(self.data.class_names)).to(log_mel.dtype)
+            return mixup(log_mel, one_hot, settings.mixup_alpha, self.generator)
+        return log_mel, targets
+
+    def _order(self, epoch: int) -> Tensor:
+        """Return the training rows in the order of an epoch."""
+        order = torch.Generator().manual_seed(_seed(self.train_config.seed, epoch))
+        rows = torch.from_numpy(self.data.train_rows)
+        return rows[torch.randperm(len(rows), generator=order)]
+
+    def _reseed(self, *place: int) -> None:
+        seed = _seed(self.train_config.seed, *place)
+        torch.manual_seed(seed)  # dropout
+        self.generator.manual_seed(seed)  # augmentation
+
+    def _progress(self) -> dict[str, Any]:
+        totals, config = self.totals, self.train_config
+        done = (self.epoch - 1) * self.steps_per_epoch + self.step
+        per_step = (sum(epoch.seconds for epoch in self.history) + totals.seconds) / max(1, done)
+        return {
+            "epoch": self.epoch,
+            "epochs": config.epochs,
+            "step": self.step,
+            "steps": self.steps_per_epoch,
+            "clips_per_s": totals.clips / max(totals.seconds, 1e-9),
+            "eta_s": per_step * (config.epochs * self.steps_per_epoch - done),
+        }
+
+
+def _check(config: RunConfig, data: TrainingData) -> None:
+    expected = (len(data.targets), *config.features.shape)
+    if data.log_mel.shape != expected:
+        raise TrainingError(
+            f"Expected spectrograms of shape {expected}, got {data.log_mel.shape}.",
+            "The feature cache belongs to other settings; delete the dataset's cache folder and start again.",
+        )
+    for name, rows in (("training", data.train_rows), ("validation", data.val_rows)):
+        if len(rows) == 0:
+            raise TrainingError(
+                f"The {name} split has no clips.", "Import the dataset again with more clips or another split."
+            )
+
+
+def _build_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:
+    parameters = list(model.parameters())
+    fused = next(model.parameters()).device.type in {"cpu", "cuda"}
+    if config.optimizer == "adam":
+        return torch.optim.Adam(parameters, lr=config.lr, weight_decay=config.weight_decay, fused=fused)
+    if config.optimizer == "adamw":
+        # Decay pulls on weights that multiply features, not on biases and norms.
+        groups = [
+            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
+            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        return torch.optim.AdamW(groups, lr=config.lr, fused=fused)
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(
+            parameters,
+            lr=config.lr,
+            momentum=config.momentum,
+            nesterov=config.momentum > 0,
+            weight_decay=config.weight_decay,
+        )
+    return torch.optim.RMSprop(parameters, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay)
+
+
+@torch.no_grad()
+def _average(averaged: nn.Module, model: nn.Module, decay: float) -> None:
+    """Move an exponential moving average of the weights one step (Polyak and Juditsky 1992)."""
+    torch._foreach_lerp_(list(averaged.parameters()), list(model.parameters()), 1 - decay)
+    for mean, now in zip(averaged.buffers(), model.buffers(), strict=True):
+        mean.copy_(now)
+
+
+def _judged(epoch: Epoch, history: list[Epoch], targets: Tensor, num_probe: int, total_epochs: int) -> Epoch:
+    """Return the epoch with its verdict beside the figures it rests on."""
+    shares = (torch.bincount(targets) / len(targets)).tolist()
+    verdict = health.assess(
+        [health.point_from(row.as_dict()) for row in history],
+        num_probe=num_probe,
+        num_val=len(targets),
+        class_shares=shares,
+        total_epochs=total_epochs,
+    )
+    return Epoch(**epoch.as_dict() | {"health": {**epoch.health, **verdict.as_dict()}, "recall": epoch.recall})
+
+
+def _probe(train_rows: np.ndarray, num_val: int, seed: int) -> Tensor:
+    """Return a fixed sample of training clips, to be measured exactly as validation clips are."""
+    size = min(len(train_rows), max(MIN_PROBE, num_val))
+    order = torch.randperm(len(train_rows), generator=torch.Generator().manual_seed(_seed(seed, 0)))
+    return torch.from_numpy(train_rows)[order[:size].sort().values]
+
+
+def _seed(*parts: int) -> int:
+    """Return a seed from a place in the run; neighbouring places share nothing."""
+    digest = hashlib.blake2b(",".join(map(str, parts)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def _metrics(epoch: Epoch) -> dict[str, float]:
+    names = ("train_loss", "val_loss", "train_accuracy", "val_accuracy")
+    return {name: getattr(epoch, name) for name in names}
+
+
+def _mean_or_none(correct: Tensor) -> float | None:
+    return correct.double().mean().item() if len(correct) else None
+
+
+def describe_dataset(dataset: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a checkpoint keeps of its dataset."""
+    return {name: dataset[name] for name in ("id", "name", "fingerprint", "num_clips", "synthetic")}

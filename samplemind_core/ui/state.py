@@ -1,0 +1,76 @@
+"""What every page starts from: the workspace, who is looking, the theme, and errors shown in place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Literal
+
+import streamlit as st
+
+from samplemind_core.errors import SampleMindError
+from samplemind_core.server import workspace
+from samplemind_core.ui.parts import safe
+
+__all__ = ["choose", "error_boundary", "owner", "show_error", "theme", "workspace"]
+
+
+def owner() -> str:
+    """Return the name that stands beside what this viewer starts or stops; empty without a sign-in."""
+    user = st.user.to_dict() if getattr(st.user, "is_logged_in", False) else {}
+    return str(user.get("name") or user.get("email") or "")
+
+
+def theme() -> Literal["light", "dark"]:
+    """Return which of the two looks the viewer's browser shows."""
+    return "dark" if st.context.theme.type == "dark" else "light"
+
+
+def show_error(error: SampleMindError) -> None:
+    """Say what happened and what to do next."""
+    parts = [safe(text) for text in (error.problem, error.advice) if text]
+    st.error("\n\n".join(parts), icon=":material/error:")
+
+
+@contextmanager
+def error_boundary() -> Iterator[None]:
+    """Show the product's own errors where they happen and keep the rest of the page; others surface."""
+    try:
+        yield
+    except SampleMindError as error:
+        show_error(error)
+
+
+def choose(label: str, options: Mapping[str, str], param: str, *, default: str | None = None, help: str = "") -> str:
+    """Draw a select box whose choice stands in the address, so that the page can be sent to somebody.
+
+    Parameters
+    ----------
+    label : str
+    options : mapping of str to str
+        What is shown by what is chosen; not empty.
+    param : str
+        Query parameter.
+    default : str, optional
+        Choice where the address names none; the first otherwise.
+
+    Returns
+    -------
+    str
+        A key of ``options``.
+    """
+    key, followed = f"choose-{param}", f"choose-{param}-address"
+    wanted = st.query_params.get(param)
+    if wanted is not None and wanted not in options:
+        st.caption(f"The link names “{wanted}”, which is not here any more.")
+    if wanted in options and st.session_state.get(followed) != wanted:
+        # The address changed under the widget: somebody followed a link.
+        st.session_state[key] = wanted
+    elif st.session_state.get(key) not in options:
+        st.session_state[key] = default if default in options else next(iter(options))
+    # Drawn from a copy: options may vanish between runs, and a select box keeps what it was told.
+    choice = st.selectbox(
+        label, list(options), format_func=lambda name: options.get(name, name), key=key, help=help or None
+    )
+    st.query_params[param] = st.session_state[followed] = choice
+    return choice

@@ -1,0 +1,92 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+
+
+def percent(fraction: float | None, digits: int = 1) -> str:
+    """Return ``91.4 %`` for 0.914; an en dash where there is no number."""
+    return "–" if fraction is None or not math.isfinite(fraction) else f"{100 * fraction:.{digits}f} %"
+
+
+def confidence(fraction: float | None) -> str:
+    """Return a confidence, never rounded to a certainty that it is not: ``99.9 %``, ``< 0.1 %``."""
+    if fraction is not None and 0.9995 <= fraction < 1:
+        return "> 99.9 %"
+    if fraction is not None and 0 < fraction < 0.0005:
+        return "< 0.1 %"
+    return percent(fraction)
+
+
+def plural(number: int, noun: str) -> str:
+    """Return ``1 sample``, ``1,200 samples``, ``3 classes``."""
+    ending = "" if number == 1 else "es" if noun.endswith("s") else "s"
+    return f"{number:,} {noun}{ending}"
+
+
+def duration(seconds: float | None) -> str:
+    """Return ``3.2 s``, ``4 min 10 s`` or ``2 h 5 min``."""
+    if seconds is None or not math.isfinite(seconds):
+        return "–"
+    if seconds < 1:
+        return f"{1000 * seconds:.0f} ms"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def size(num_bytes: float) -> str:
+    """Return ``1.4 MB``."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if num_bytes < 1000:
+            return f"{num_bytes:.0f} {unit}" if unit == "B" else f"{num_bytes:.1f} {unit}"
+        num_bytes /= 1000
+    return f"{num_bytes:.1f} TB"
+
+
+def when(timestamp: float | None) -> str:
+    """Return a moment in the machine's own time, as ``12 Mar, 14:05``."""
+    if timestamp is None:
+        return "–"
+    moment = datetime.fromtimestamp(timestamp)
+    return f"{moment.day} {moment:%b, %H:%M}"
+
+
+def setting(name: str) -> str:
+    """Return a setting's name as a label: ``early_stopping_patience`` becomes ``Early stopping patience``."""
+    if name in _LABELS:
+        return _LABELS[name]
+    stem, _, unit = name.rpartition("_")
+    if stem and unit in _UNITS:
+        return f"{setting(stem)} ({_UNITS[unit]})"
+    return name.replace("_", " ").capitalize()
+
+
+_UNITS = {"s": "s", "ms": "ms", "hz": "Hz", "db": "dB", "mb": "MiB", "gib": "GiB"}
+
+
+_LABELS = {
+    "lr": "Learning rate",
+    "ema_decay": "EMA decay",
+    "grad_clip": "Gradient clipping",
+    "sample_rate_hz": "Sample rate (Hz)",
+    "duration_s": "Window (s)",
+    "n_fft": "FFT size",
+    "n_mels": "Mel bands",
+    "fmin_hz": "Lowest frequency (Hz)",
+    "fmax_hz": "Highest frequency (Hz)",
+    "top_db": "Range (dB)",
+    "time_shift_ms": "Time shift (ms)",
+    "freq_shift_bins": "Frequency shift (bands)",
+    "freq_mask_bins": "Frequency mask (bands)",
+    "time_mask_ms": "Time mask (ms)",
+    "gain_db": "Gain (dB)",
+    "name": "Network",
+}

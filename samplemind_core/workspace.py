@@ -1,0 +1,374 @@
+"""One door to everything: what a page, a route, the command line or a notebook can ask for.
+
+Opening a workspace and asking for what is stored needs no torch; it is imported when something is
+trained, evaluated or classified in this process.
+"""
+
+from __future__ import annotations
+
+import functools
+import getpass
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from samplemind_core.config import RunConfig
+from samplemind_core.errors import JobError, NotFoundError, SampleMindError
+from samplemind_core.files import write_atomic
+from samplemind_core.settings import Settings
+from samplemind_core.store import Checkpoint, Clip, Dataset, Epoch, Event, Reject, Run, Store
+from samplemind_core.store.records import RESUMABLE
+from samplemind_core.training import jobs
+
+if TYPE_CHECKING:
+    from samplemind_core.data.sources import ImportOptions
+    from samplemind_core.evaluation.comparison import Comparison
+    from samplemind_core.evaluation.judging import Judged
+    from samplemind_core.evaluation.metrics import Evaluation
+    from samplemind_core.inference.classifier import Classifier
+    from samplemind_core.training.jobs import Listener
+
+Progress = Callable[[int, int | None, str], None]
+ShouldStop = Callable[[], bool]
+TEND_EVERY_S = 1.0
+MAX_CLASSIFIERS = 4
+
+
+class Workspace:
+    """A folder and a database holding datasets, runs and checkpoints.
+
+    Parameters
+    ----------
+    settings : Settings, optional
+        Where things are; read from ``SAMPLEMIND_*`` environment variables by default.
+
+    Raises
+    ------
+    StoreError
+        If the database cannot be reached or was written by a newer version.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings.from_environment()
+        self.root = self.settings.root
+        self.store = Store(self.settings.url)
+        self._tended_at = 0.0
+        self._tending = threading.Lock()
+        self._load_classifier = functools.lru_cache(MAX_CLASSIFIERS)(self._read_classifier)
+        self._loading = threading.Lock()
+
+    @classmethod
+    def open(cls, root: Path | str | None = None) -> Workspace:
+        """Open the workspace in a folder; that of the environment by default."""
+        return cls(Settings.from_environment() if root is None else Settings.from_environment(workspace=Path(root)))
+
+    def close(self) -> None:
+        """Close the database's connections."""
+        self.store.close()
+
+    # -- data ------------------------------------------------------------------------------------
+
+    def make_demo(
+        self,
+        *,
+        per_class: int = 200,
+        seed: int = 0,
+        name: str = "demo",
+        progress: Progress | None = None,
+        should_stop: ShouldStop | None = None,
+    ) -> Dataset:
+        """Synthesise the demo dataset: six classes of one-shots, honestly marked synthetic."""
+        from samplemind_core.data.importer import import_demo
+
+        return import_demo(self.store, self.root, name, per_class, seed, progress, should_stop)
+
+    def import_dataset(
+        self,
+        source: Path | str,
+        *,
+        name: str,
+        options: ImportOptions | None = None,
+        progress: Progress | None = None,
+        should_stop: ShouldStop | None = None,
+    ) -> Dataset:
+        """Import a folder per class, a zip, a CSV manifest or ``train/validation/test.npz``.
+
+        See :func:`samplemind_core.data.importer.import_dataset` for parameters and errors.
+        """
+        from samplemind_core.data.importer import import_dataset
+
+        return import_dataset(
+            self.store,
+            self.root,
+            Path(source).expanduser(),
+            name,
+            options=options,
+            limits=self.settings.limits,
+            progress=progress,
+            should_stop=should_stop,
+        )
+
+    def datasets(self) -> list[Dataset]:
+        """Return all datasets, newest first."""
+        return self.store.datasets.all()
+
+    def dataset(self, name_or_id: str) -> Dataset:
+        """Return a dataset by name or id; raise :class:`NotFoundError` if there is none."""
+        return self.store.datasets.get(name_or_id)
+
+    def rejects(self, dataset_id: str) -> list[Reject]:
+        """Return what was not imported, with its reason."""
+        return self.store.datasets.rejects(dataset_id)
+
+    def delete_dataset(self, name_or_id: str) -> None:
+        """Delete a dataset that no run was trained on, with its files."""
+        from samplemind_core.data.incoming import delete_dataset_folder
+
+        dataset = self.dataset(name_or_id)
+        self.store.datasets.delete(dataset.id)
+        delete_dataset_folder(self.root, dataset.id)
+
+    def clip_audio(self, clip: Clip | int) -> Path | None:
+        """Return the original file of a clip, or None where the dataset holds only spectrograms."""
+        found = self.store.datasets.clip(clip) if isinstance(clip, int) else clip
+        return self.root / "datasets" / str(found.dataset_id) / found.file if found.file else None
+
+    def clip_wav(self, clip_id: int) -> bytes:
+        """Return a clip as a 16-bit WAV that every browser plays.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such clip, or it has no audio.
+        AudioError
+            If its file was damaged since the import.
+        """
+        from samplemind_core.audio.decode import decode, to_wav
+
+        path = self.clip_audio(clip_id)
+        if path is None:
+            raise NotFoundError(f"Clip {clip_id} has no audio.", "Its dataset was imported as spectrograms.")
+        clip = self.store.datasets.clip(clip_id)
+        rate = min(clip.sample_rate_hz or 44_100, 48_000)
+        return to_wav(decode(path, rate, name=clip.name, limits=self.settings.limits).waveform, rate)
+
+    # -- training --------------------------------------------------------------------------------
+
+    def submit(
+        self, dataset: str, config: RunConfig, *, name: str | None = None, owner: str = "", start: bool = True
+    ) -> Run:
+        """Queue a run and see to it that a worker takes it.
+
+        Parameters
+        ----------
+        dataset : str
+            Name or id.
+        config : RunConfig
+            See :func:`samplemind_core.config.build_config`.
+        name : str, optional
+            Unique among runs; made from the dataset and the preset by default.
+        owner : str
+            Who started it; the machine's user by default.
+        start : bool
+            Whether to start a worker if none is running.
+
+        Raises
+        ------
+        NotFoundError, NameTakenError, ConfigError
+        """
+        found = self.dataset(dataset)
+        now = time.time()
+        chosen = self._free_name(f"{found.name}-{config.preset}") if name is None else _checked_name(name)
+        run = Run(
+            id=uuid.uuid4().hex[:12],
+            name=chosen,
+            dataset_id=found.id,
+            status="queued",
+            config=config.model_dump(mode="json"),
+            owner=owner or _user(),
+            created_at=now,
+            queued_at=now,
+            progress={"epochs": config.train.epochs},
+        )
+        write_atomic(jobs.run_folder(self.settings, run.id) / "config.json", config.model_dump_json(indent=2).encode())
+        self.store.runs.add(run)
+        if start:
+            self.tend(now=True)
+        return self.run(run.id)
+
+    def train(
+        self, dataset: str, config: RunConfig, *, name: str | None = None, listener: Listener | None = None
+    ) -> Run:
+        """Train in this process and return the ended run.
+
+        Parameters
+        ----------
+        dataset, config, name
+            As for :meth:`submit`.
+        listener : callable, optional
+            Called with ('progress', dict), ('epoch', Epoch) and ('event', str).
+
+        Raises
+        ------
+        JobError
+            If another worker is training in this workspace.
+        """
+        with jobs.as_worker(self.settings):
+            run = self.submit(dataset, config, name=name, start=False)
+            worker = jobs.identity()
+            claimed = self.store.runs.claim(worker, run.id)
+            if claimed is None:
+                raise JobError(f"Run '{run.name}' was taken from the queue by somebody else.", "Follow it on the page.")
+            ended = jobs.execute(self.store, self.settings, claimed, worker, listener)
+        self.tend(now=True)  # what was queued meanwhile found the lock taken
+        return ended
+
+    def stop(self, run: str, by: str = "") -> None:
+        """Ask a run to finish its batch, save and end; a queued one leaves the queue."""
+        self.store.runs.request_stop(self.run(run).id, by)
+        self.tend(now=True)
+
+    def resume(self, run: str, by: str = "") -> Run:
+        """Queue a stopped, failed or interrupted run again, to go on from its last checkpoint."""
+        resumed = self.store.runs.requeue(self.run(run).id, RESUMABLE, by)
+        self.tend(now=True)
+        return resumed
+
+    def tend(self, *, now: bool = False) -> None:
+        """Notice dead workers and start one if runs wait. Cheap: does nothing if done a second ago."""
+        if not self._tending.acquire(blocking=now):
+            return
+        try:
+            if now or time.monotonic() - self._tended_at >= TEND_EVERY_S:
+                jobs.tend(self.store, self.settings)
+                self._tended_at = time.monotonic()
+        finally:
+            self._tending.release()
+
+    def runs(self, dataset: str | None = None) -> list[Run]:
+        """Return runs, newest first."""
+        return self.store.runs.all(dataset_id=None if dataset is None else self.dataset(dataset).id)
+
+    def run(self, name_or_id: str) -> Run:
+        """Return a run by name or id; raise :class:`NotFoundError` if there is none."""
+        return self.store.runs.get(name_or_id)
+
+    def epochs(self, run_id: str, after: int = 0) -> list[Epoch]:
+        """Return a run's epochs after the given one."""
+        return self.store.runs.epochs(run_id, after=after)
+
+    def events(self, run_id: str, after: int = 0) -> list[Event]:
+        """Return a run's events after the given id."""
+        return self.store.runs.events(run_id, after=after)
+
+    def checkpoints(self, run_id: str) -> list[Checkpoint]:
+        """Return a run's checkpoints: best, last, then kept epochs."""
+        return self.store.runs.checkpoints(run_id)
+
+    def queue_position(self, run_id: str) -> int | None:
+        """Return 1 for the run that starts next; None if it is not queued."""
+        return self.store.runs.queue_position(run_id)
+
+    def log_tail(self, run_id: str, lines: int = 40) -> str:
+        """Return the end of a run's log."""
+        path = jobs.run_folder(self.settings, run_id) / "worker.log"
+        if not path.exists():
+            return ""
+        return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+
+    # -- judging and using -----------------------------------------------------------------------
+
+    def resolve(self, ref: str) -> tuple[Run, Checkpoint]:
+        """Return the run and checkpoint that ``RUN``, ``RUN:best``, ``RUN:last`` or ``RUN:EPOCH`` names.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such run or checkpoint; the message lists those there are.
+        """
+        name, _, which = ref.partition(":")
+        run = self.run(name)
+        which = which or "best"
+        found = self.checkpoints(run.id)
+        for checkpoint in found:
+            if checkpoint.kind == which or (which.isdigit() and checkpoint.epoch == int(which)):
+                return run, checkpoint
+        there = ", ".join(f"{row.kind} (epoch {row.epoch})" for row in found) or "none yet"
+        raise NotFoundError(f"Run '{run.name}' has no checkpoint '{which}'.", f"Checkpoints: {there}.")
+
+    def checkpoint_path(self, ref: str) -> Path:
+        """Return the file of a checkpoint."""
+        return self.root / self.resolve(ref)[1].path
+
+    def judge(self, ref: str, *, dataset: str | None = None, split: str = "test") -> Judged:
+        """Return a checkpoint's logits on a split, stored or computed now; see :func:`evaluation.judging.judge`."""
+        from samplemind_core.evaluation.judging import judge
+
+        run, checkpoint = self.resolve(ref)
+        return judge(self.store, self.settings, checkpoint, self.dataset(dataset or run.dataset_id), split)
+
+    def evaluate(self, ref: str, *, dataset: str | None = None, split: str = "test") -> Evaluation:
+        """Return accuracy, balanced accuracy, per-class figures and the confusion matrix of a checkpoint."""
+        from samplemind_core.evaluation.metrics import evaluate_logits
+
+        judged = self.judge(ref, dataset=dataset, split=split)
+        return evaluate_logits(judged.logits, judged.targets, judged.class_names)
+
+    def compare(self, ref_a: str, ref_b: str, *, dataset: str | None = None, split: str = "test") -> Comparison:
+        """Return whether one of two checkpoints is really better on the same clips.
+
+        Raises
+        ------
+        DataError
+            If the two were trained on different classes.
+        """
+        from samplemind_core.evaluation.comparison import compare_logits
+
+        dataset = dataset or self.resolve(ref_a)[0].dataset_id
+        a = self.judge(ref_a, dataset=dataset, split=split)
+        b = self.judge(ref_b, dataset=dataset, split=split).with_classes(a.class_names)
+        return compare_logits(a.logits, b.logits, a.targets, name_a=ref_a, name_b=ref_b, groups=a.sources.tolist())
+
+    def classifier(self, ref: str) -> Classifier:
+        """Return the classifier of a checkpoint, kept in memory until the checkpoint changes."""
+        path = self.checkpoint_path(ref)
+        stamp = path.stat().st_mtime_ns if path.exists() else 0
+        with self._loading:
+            return self._load_classifier(path, stamp)
+
+    def _read_classifier(self, path: Path, _stamp: int) -> Classifier:
+        from samplemind_core.inference.classifier import Classifier
+
+        return Classifier.load(path, device=self.settings.device, limits=self.settings.limits)
+
+    # -- the machine -----------------------------------------------------------------------------
+
+    def doctor(self, *, check: bool = False) -> dict[str, Any]:
+        """Return versions, device, workspace, database and limits."""
+        from samplemind_core.doctor import examine
+
+        return examine(self, check=check)
+
+    def _free_name(self, base: str) -> str:
+        taken = {run.name for run in self.store.runs.all()}
+        base = base.replace(":", "-")
+        return next(name for number in range(1, len(taken) + 2) if (name := f"{base}-{number}") not in taken)
+
+
+def _checked_name(name: str) -> str:
+    name = name.strip()
+    if not 1 <= len(name) <= 200 or ":" in name or not name.isprintable():
+        raise SampleMindError(
+            f"A run's name needs 1 to 200 printable characters and no colon, got {name!r}.", "Choose another name."
+        )
+    return name
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"  # a container without an entry for its user

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from samplemind_core.config import FeatureConfig, ModelConfig
+from samplemind_core.errors import ConfigError
+from samplemind_core.models import MODELS, build_model, count_parameters
+
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
+
+
+@pytest.fixture(params=DEVICES)
+def device(request: pytest.FixtureRequest) -> str:
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    return request.param
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+@pytest.mark.parametrize("shape", [(128, 2.0), (64, 1.0), (40, 0.7)])
+def test_every_model_gives_logits_and_gradients(name: str, shape: tuple[int, float], device: str) -> None:
+    torch.manual_seed(0)
+    features = FeatureConfig(n_mels=shape[0], duration_s=shape[1])
+    model = build_model(ModelConfig(name=name), 5, features).to(device).train()
+    logits = model(-80 * torch.rand(3, *features.shape, device=device))
+    assert logits.shape == (3, 5)
+    torch.nn.functional.cross_entropy(logits, torch.tensor([0, 1, 2], device=device)).backward()
+    for parameter in model.parameters():
+        assert parameter.grad is not None
+        assert torch.isfinite(parameter.grad).all()
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_evaluation_does_not_depend_on_the_batch(name: str) -> None:
+    torch.manual_seed(0)
+    features = FeatureConfig()
+    model = build_model(ModelConfig(name=name), 6, features).eval()
+    batch = -80 * torch.rand(4, *features.shape)
+    with torch.inference_mode():
+        alone = torch.cat([model(clip[None]) for clip in batch])
+        torch.testing.assert_close(model(batch), alone, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_width_scales_the_network(name: str) -> None:
+    sizes = [
+        count_parameters(build_model(ModelConfig(name=name, width=width), 6, FeatureConfig())) for width in (0.5, 1, 2)
+    ]
+    assert sizes[0] < sizes[1] < sizes[2]
+
+
+def test_sizes_are_those_the_documentation_states() -> None:
+    sizes = {name: count_parameters(build_model(ModelConfig(name=name), 6, FeatureConfig())) for name in MODELS}
+    assert sizes == {"samplemind_cnn": 218_806, "tutorial_cnn": 5_635_270}
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_the_head_sees_what_features_gives(name: str) -> None:
+    model = build_model(ModelConfig(name=name), 6, FeatureConfig()).eval()
+    clip = -80 * torch.rand(2, 1, 128, 87)
+    with torch.inference_mode():
+        torch.testing.assert_close(model(clip), model.head(model.features(clip)))
+
+
+def test_unknown_network_and_too_few_classes_are_refused() -> None:
+    with pytest.raises(ConfigError, match="samplemind_cnn"):
+        build_model(ModelConfig(name="resnet"), 6, FeatureConfig())
+    with pytest.raises(ConfigError, match="at least 2 classes"):
+        build_model(ModelConfig(), 1, FeatureConfig())
+    with pytest.raises(ConfigError, match="16 x 16"):
+        build_model(ModelConfig(name="tutorial_cnn"), 6, FeatureConfig(n_mels=8))

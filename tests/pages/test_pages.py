@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from samplemind_core.ui.jobs import jobs
+
+PAGES = ["home", "data", "train", "diagnostics", "classify", "system"]
+DEADLINE_S = 30.0
+
+
+def text(app) -> str:
+    parts = [*app.title, *app.header, *app.subheader, *app.markdown, *app.caption, *app.error]
+    return "\n".join(str(part.value) for part in parts)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_opens_on_an_empty_workspace(visit, page):
+    app = visit(page)
+    assert not app.exception
+    assert not app.error
+    assert app.title[0].value
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_opens_with_data(visit, seeded, page):
+    app = visit(page)
+    assert not app.exception
+    assert not app.error
+
+
+@pytest.mark.parametrize(("page", "button"), [("train", "get-dataset"), ("classify", "classify-train")])
+def test_an_empty_page_has_the_one_button_that_gets_there(visit, page, button):
+    app = visit(page)
+    assert [item.key for item in app.button] == [button]
+
+
+# -- home ----------------------------------------------------------------------------------------
+
+
+def test_home_offers_sounds_first(visit):
+    assert {item.key for item in visit().button} == {"home-demo", "home-bring"}
+
+
+def test_home_offers_training_once_there_is_data(visit, seeded):
+    seeded.store.runs.delete("r1")
+    assert [item.key for item in visit().button] == ["home-train"]
+
+
+def test_home_shows_the_run_that_is_going(visit, seeded):
+    seeded.store.runs.requeue("r1", ("finished",))
+    app = visit()
+    assert app.title[0].value == "first"
+    assert len(app.get("bidi_component")) == 3
+
+
+# -- data ----------------------------------------------------------------------------------------
+
+
+def test_a_dataset_is_shown_with_its_warnings_and_rejects(visit, seeded):
+    app = visit("data", dataset="d1")
+    assert "36 train, 12 validation, 12 test" in text(app)
+    assert "Two clips are equal" in text(app)
+    assert any("broken.wav" in item.proto.body for item in app.get("html"))
+    assert "1 to 50 of 60 samples" in text(app)
+
+
+def test_samples_are_filtered_by_the_store(visit, seeded):
+    app = visit("data")
+    app.selectbox(key="clip-label").set_value("kick")
+    app.selectbox(key="clip-split").set_value("test").run()
+    assert "1 to 6 of 6 samples" in text(app)
+
+
+def test_a_filter_that_nothing_fits_says_so(visit, seeded):
+    app = visit("data")
+    app.text_input(key="clip-text").set_value("zzz").run()
+    assert "No sample fits" in text(app)
+
+
+def test_the_demo_is_made_in_the_background(visit, space, monkeypatch):
+    asked = []
+
+    def make_demo(self, *, name, progress, **_):
+        progress(1, 2, "Making sounds")
+        asked.append(name)
+        raise_at = time.monotonic() + DEADLINE_S
+        while time.monotonic() < raise_at:
+            progress(1, 2, "Making sounds")
+        raise AssertionError("nobody cancelled")
+
+    monkeypatch.setattr(type(space), "make_demo", make_demo)
+    app = visit("data")
+    app.button(key="make-demo").click().run()
+    job = next(job for job in jobs.all() if job.active)
+    assert job.name == "demo"
+    app.button(key=f"cancel-{job.id}").click().run()
+    deadline = time.monotonic() + DEADLINE_S
+    while job.active:
+        assert time.monotonic() < deadline
+    assert asked == ["demo"]
+    assert job.status == "cancelled"
+    jobs.dismiss(job.id)
+
+
+def test_a_folder_that_is_not_there_is_told_in_place(visit, space):
+    app = visit("data")
+    app.segmented_control(key="add-way").set_value("folder").run()
+    app.text_input(key="add-path").set_value("/nowhere/at/all").run()
+    app.button(key="add-folder").click().run()
+    job = jobs.all()[0]
+    deadline = time.monotonic() + DEADLINE_S
+    while job.active:
+        assert time.monotonic() < deadline
+    app.run()
+    assert not app.exception
+    assert app.error[0].value
+    jobs.dismiss(job.id)
+
+
+# -- train ---------------------------------------------------------------------------------------
+
+
+def test_a_run_is_shown_live(visit, seeded):
+    app = visit("train", run="r1")
+    assert len(app.get("bidi_component")) == 3
+    assert "The gap is small." in text(app)
+    assert "All 3 epochs are done" in text(app)
+    assert app.query_params["run"] in ("r1", ["r1"])
+
+
+def test_a_link_to_a_run_that_is_gone_says_so(visit, seeded):
+    app = visit("train", run="nobody")
+    assert "nobody" in text(app)
+    assert not app.exception
+
+
+def test_a_run_is_started_with_changed_settings(visit, seeded):
+    app = visit("train", new="1", dataset="d1")
+    app.number_input(key="setting-quick-train.epochs").set_value(7)
+    app.text_input(key="new-name").set_value("second").run()
+    app.button(key="start").click().run()
+    run = seeded.run("second")
+    assert run.status == "queued"
+    assert run.config["train"]["epochs"] == 7
+    assert run.config["train"]["lr"] == 4e-3
+    assert app.query_params["run"] in (run.id, [run.id])
+
+
+def test_a_name_that_is_taken_is_told_in_place(visit, seeded):
+    app = visit("train", new="1")
+    app.text_input(key="new-name").set_value("first").run()
+    app.button(key="start").click().run()
+    assert "first" in app.error[0].value
+    assert len(seeded.runs()) == 1
+
+
+def test_another_preset_brings_its_own_values(visit, seeded):
+    app = visit("train", new="1")
+    app.segmented_control(key="new-preset").set_value("tutorial").run()
+    assert app.number_input(key="setting-tutorial-train.epochs").value == 50
+
+
+def test_every_setting_has_a_field_with_its_help(visit, seeded):
+    from samplemind_core.config import SECTIONS
+
+    app = visit("train", new="1")
+    fields = {item.key: item for kind in ("number_input", "selectbox", "text_input") for item in app.get(kind)}
+    for section, model in SECTIONS.items():
+        for name, field in model.model_fields.items():
+            assert fields[f"setting-quick-{section}.{name}"].help == field.description
+
+
+def test_a_queued_run_is_stopped_and_resumed(visit, seeded):
+    seeded.store.runs.requeue("r1", ("finished",))
+    app = visit("train", run="r1")
+    app.button(key="stop").click().run()
+    assert seeded.run("r1").status == "stopped"
+    app.button(key="resume").click().run()
+    assert seeded.run("r1").status == "queued"
+
+
+def test_a_failed_run_shows_why(visit, seeded):
+    seeded.store.runs.requeue("r1", ("finished",))
+    seeded.store.runs.claim({"host": "here"}, "r1")
+    seeded.store.runs.end("r1", "failed", "The loss became infinite.", "Traceback: boom")
+    app = visit("train", run="r1")
+    assert "failed" in app.error[0].value
+    assert "boom" in app.code[0].value
+
+
+# -- errors --------------------------------------------------------------------------------------
+
+
+def test_an_error_of_ours_is_shown_where_it_happens(visit, seeded, monkeypatch):
+    from samplemind_core.errors import StoreError
+
+    def doctor(self, **_):
+        raise StoreError("The database is away.", "Start it.")
+
+    monkeypatch.setattr(type(seeded), "doctor", doctor)
+    app = visit("system")
+    assert app.error[0].value == "The database is away.\n\nStart it."
+    assert "Nothing is training" in text(app)
+    assert not app.exception
+
+
+def test_any_other_error_surfaces(visit, seeded, monkeypatch):
+    def doctor(self, **_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(type(seeded), "doctor", doctor)
+    assert visit("system").exception
