@@ -36,7 +36,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=int, default=96, help="training clips of 2 s (96)")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of both sides, an epoch each (3)")
+    parser.add_argument("--rounds", type=int, default=6, help="rounds of both sides, an epoch each (6)")
     parser.add_argument("--device", default="cpu", help="cpu, mps, cuda or cuda:N (cpu)")
     options = parser.parse_args()
 

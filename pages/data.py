@@ -7,6 +7,7 @@ from typing import cast
 
 import streamlit as st
 
+from samplemind_core.data.sources import ImportOptions
 from samplemind_core.server import clip_url
 from samplemind_core.store import Clip, Dataset
 from samplemind_core.store.records import SPLITS, Split
@@ -64,10 +65,11 @@ def add_upload() -> None:
     st.caption("A zip with one folder for each class, named after it. A CSV list inside, with path and label, wins.")
     archive = st.file_uploader("Zip archive", type=["zip"], key="add-archive", max_upload_size=min(limit, 512))
     name = st.text_input("Name", key="add-upload-name", max_chars=100, placeholder="As the archive")
+    options = import_options("upload")
     if st.button("Import", type="primary", icon=":material/download:", key="add-upload", disabled=archive is None):
         assert archive is not None
         with error_boundary():
-            start_upload(archive, archive.name, name.strip() or Path(archive.name).stem)
+            start_upload(archive, archive.name, name.strip() or Path(archive.name).stem, options)
             st.rerun()
 
 
@@ -75,12 +77,36 @@ def add_folder() -> None:
     st.caption("A folder with one subfolder for each class, a zip archive, or a CSV list with path and label.")
     path = st.text_input("Path", key="add-path", placeholder="/samples/drums")
     name = st.text_input("Name", key="add-folder-name", max_chars=100, placeholder="As the folder")
+    options = import_options("folder")
     ready = bool(path.strip())
     if st.button("Import", type="primary", icon=":material/download:", key="add-folder", disabled=not ready):
         source = Path(path.strip()).expanduser()
         with error_boundary():
-            start_folder(source, name.strip() or source.stem)
+            start_folder(source, name.strip() or source.stem, options)
             st.rerun()
+
+
+def import_options(way: str) -> ImportOptions:
+    """Ask for what few imports need, folded away."""
+    with st.expander("Options"):
+        classes = st.text_input(
+            "Only these classes", key=f"add-{way}-classes", placeholder="All, or for example kick, snare"
+        )
+        group = st.text_input(
+            "Source column of the list",
+            key=f"add-{way}-group",
+            placeholder="group, or source",
+            help="The column of a CSV list that names each sample's pack or recording. A split keeps these whole.",
+        )
+        label = st.text_input("Class column of the list", key=f"add-{way}-label", placeholder="label")
+        seed = st.number_input("Seed of the split", min_value=0, max_value=2**31 - 1, value=0, key=f"add-{way}-seed")
+    wanted = tuple(part.strip() for part in classes.split(",") if part.strip())
+    return ImportOptions(
+        classes=wanted or None,
+        group_column=group.strip() or None,
+        label_column=label.strip() or None,
+        seed=int(seed),
+    )
 
 
 # -- one dataset ---------------------------------------------------------------------------------

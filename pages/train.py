@@ -93,7 +93,7 @@ def run_view(runs: list[Run]) -> None:
     with right, st.container(border=True):
         parts.section("Accuracy")
         live_chart(run.id, "accuracy", key=f"accuracy-{run.id}")
-    about(run)
+    st.fragment(about, run_every=5 if run.status in ACTIVE else None)(run.id)
 
 
 def status(run_id: str) -> None:
@@ -144,9 +144,10 @@ def ending(run: Run) -> None:
         parts.details(f"{run.error}\n\n{workspace().log_tail(run.id)}".strip())
 
 
-def about(run: Run) -> None:
+def about(run_id: str) -> None:
     store = workspace()
     with error_boundary():
+        run = store.run(run_id)
         config = RunConfig.model_validate(run.config)
         dataset = next((item for item in store.datasets() if item.id == run.dataset_id), None)
         checkpoints = store.checkpoints(run.id)

@@ -238,7 +238,7 @@ PRESETS: dict[str, Preset] = {
             config=RunConfig(
                 preset="quick",
                 model=ModelConfig(name="samplemind_cnn"),
-                augment=AugmentConfig(time_shift_ms=50.0, freq_mask_bins=12, time_mask_ms=120.0, mixup_alpha=0.2),
+                augment=AugmentConfig(time_shift_ms=50.0, freq_mask_bins=12, time_mask_ms=120.0),
                 train=TrainConfig(
                     epochs=20,
                     batch_size=32,
@@ -246,7 +246,6 @@ PRESETS: dict[str, Preset] = {
                     lr=4e-3,
                     weight_decay=1e-2,
                     schedule="onecycle",
-                    label_smoothing=0.02,
                     ema_decay=0.99,
                 ),
             ),

@@ -294,7 +294,7 @@ class Workspace:
         which = which or "best"
         found = self.checkpoints(run.id)
         for checkpoint in found:
-            if checkpoint.kind == which or (which.isdigit() and checkpoint.epoch == int(which)):
+            if checkpoint.kind == which or str(checkpoint.epoch) == which:
                 return run, checkpoint
         there = ", ".join(f"{row.kind} (epoch {row.epoch})" for row in found) or "none yet"
         raise NotFoundError(f"Run '{run.name}' has no checkpoint '{which}'.", f"Checkpoints: {there}.")

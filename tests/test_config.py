@@ -131,10 +131,8 @@ def test_the_quick_preset() -> None:
         "augment.time_shift_ms": 50.0,
         "augment.freq_mask_bins": 12,
         "augment.time_mask_ms": 120.0,
-        "augment.mixup_alpha": 0.2,
         "train.lr": 4e-3,
         "train.weight_decay": 1e-2,
-        "train.label_smoothing": 0.02,
         "train.ema_decay": 0.99,
     }
 

@@ -301,7 +301,7 @@ export function mountChart({ data, parentElement }) {
   queue(made, async () => {
     made.lib = await plotly(options.plotly);
     if (made.gone) return;
-    await made.lib.newPlot(box, tracesOf(made), layoutOf(made), { displayModeBar: false, responsive: true, doubleClick: 'reset' });
+    await made.lib.newPlot(box, tracesOf(made), layoutOf(made), { displayModeBar: false, showTips: false, responsive: true, doubleClick: 'reset' });
     made.observer = new ResizeObserver(() => queue(made, () => finish(made)));
     made.observer.observe(box);
     made.listener = ({ rows, reset, feed }) => {
@@ -328,7 +328,7 @@ function change(tile, now, before) {
   const arrow = difference > 0 ? '\u2191' : difference < 0 ? '\u2193' : '';
   const size = Math.abs(difference);
   const text = tile.points ? `${(100 * size).toFixed(1)} points` : tile.unit ? Math.round(size).toLocaleString('en') : size.toFixed(3);
-  return `${arrow} ${text} since the last epoch`.trim();
+  return `${arrow} ${text} this epoch`.trim();
 }
 
 function sparkline(values, color, dashed) {
@@ -373,8 +373,10 @@ function drawProgress({ box, feed }) {
   bar.hidden = !active;
   if (!run) { line.textContent = offline; return; }
   const parts = [];
-  if (active && progress.stage) parts.push(progress.stage);
-  else if (active && progress.epoch) {
+  if (active && progress.stage) {
+    parts.push(progress.stage);
+    if (progress.steps) parts.push(`${progress.step.toLocaleString('en')} of ${progress.steps.toLocaleString('en')}`);
+  } else if (active && progress.epoch) {
     parts.push(`Epoch ${progress.epoch} of ${progress.epochs ?? '?'}`);
     if (progress.steps) parts.push(`step ${progress.step} of ${progress.steps}`);
     if (progress.clips_per_s) parts.push(`${Math.round(progress.clips_per_s).toLocaleString('en')} clips/s`);

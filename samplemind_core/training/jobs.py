@@ -323,7 +323,7 @@ def _train(store: Store, settings: Settings, run: Run, observer: StoreObserver) 
     dataset = store.datasets.get(run.dataset_id)
 
     def features_progress(done: int, total: int | None, what: str) -> None:
-        observer.on_progress({"stage": what, "done": done, "total": total})
+        observer.on_progress({"stage": what, "step": done, "steps": total or 0})
         if observer.should_stop():
             raise _StoppedError
 

@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 import streamlit as st
 
+from samplemind_core.data.sources import ImportOptions
 from samplemind_core.errors import StorageError
 from samplemind_core.ui import parts, words
 from samplemind_core.ui.jobs import Job, jobs
@@ -24,13 +25,15 @@ def start_demo(name: str = "demo") -> Job:
     return jobs.start(free, owner(), lambda progress: store.make_demo(name=free, progress=progress).id)
 
 
-def start_folder(path: Path, name: str) -> Job:
+def start_folder(path: Path, name: str, options: ImportOptions) -> Job:
     """Import a folder, archive or CSV list of this machine in the background."""
     store = workspace()
-    return jobs.start(name, owner(), lambda progress: store.import_dataset(path, name=name, progress=progress).id)
+    return jobs.start(
+        name, owner(), lambda progress: store.import_dataset(path, name=name, options=options, progress=progress).id
+    )
 
 
-def start_upload(content: BinaryIO, file_name: str, name: str) -> Job:
+def start_upload(content: BinaryIO, file_name: str, name: str, options: ImportOptions) -> Job:
     """Import an uploaded archive in the background; it is copied to the disk first and removed afterwards.
 
     Raises
@@ -55,7 +58,7 @@ def start_upload(content: BinaryIO, file_name: str, name: str) -> Job:
     return jobs.start(
         name,
         owner(),
-        lambda progress: store.import_dataset(copy, name=name, progress=progress).id,
+        lambda progress: store.import_dataset(copy, name=name, options=options, progress=progress).id,
         cleanup=lambda: shutil.rmtree(folder, ignore_errors=True),
     )
 
@@ -111,7 +114,7 @@ def _ended(job: Job) -> None:
         else:
             took = words.duration((job.ended_at or job.started_at) - job.started_at)
             st.markdown(f"**{parts.safe(job.name)}** is ready, after {took}.", width="stretch")
-            if st.button("Train on it", type="primary", icon=":material/model_training:", key=f"train-{job.id}"):
+            if st.button("Train on it", icon=":material/model_training:", key=f"train-{job.id}"):
                 go("train", new="1", dataset=job.result or "")
         if st.button("Dismiss", key=f"dismiss-{job.id}"):
             jobs.dismiss(job.id)

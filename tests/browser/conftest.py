@@ -82,7 +82,9 @@ class Dashboard:
         assert size is not None
         height = main.evaluate("element => element.scrollHeight")
         page.set_viewport_size({"width": size["width"], "height": max(size["height"], min(int(height), 4000))})
-        page.wait_for_function("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))")
+        page.wait_for_function(
+            "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))"
+        )
         page.screenshot(path=self.pictures / f"{name}.png")
         page.set_viewport_size(size)
 

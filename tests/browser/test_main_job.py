@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -66,7 +65,9 @@ def bars(figure: Locator) -> dict[str, float]:
     lines: list[tuple[str | float, float]] = figure.evaluate(
         "box => box._fullData.filter(t => t.type === 'bar').flatMap(t => [...t.y].map((y, i) => [y, t.x[i]]))"
     )
-    axis = figure.evaluate("box => ({at: [...(box.layout.yaxis.tickvals ?? [])], name: box.layout.yaxis.ticktext ?? []})")
+    axis = figure.evaluate(
+        "box => ({at: [...(box.layout.yaxis.tickvals ?? [])], name: box.layout.yaxis.ticktext ?? []})"
+    )
     names = dict(zip(axis["at"], axis["name"], strict=True))
     sums: dict[str, float] = {}
     for place, length in lines:
@@ -98,12 +99,11 @@ def charts(page: Page) -> Locator:
 
 def drawn(page: Page, at_least: int) -> int:
     """Wait until both live charts show that many epochs; return how many they show."""
-    for index in (0, 1):
-        wait_until(
-            lambda chart=charts(page).nth(index): chart.evaluate(DRAWN_EPOCHS) >= at_least,
-            f"live chart {index} shows {at_least} epochs",
-            120,
-        )
+    wait_until(
+        lambda: min(charts(page).nth(index).evaluate(DRAWN_EPOCHS) for index in (0, 1)) >= at_least,
+        f"the live charts show {at_least} epochs",
+        120,
+    )
     return int(charts(page).first.evaluate(DRAWN_EPOCHS))
 
 
@@ -206,7 +206,9 @@ def compare_both(dashboard: Dashboard, page: Page) -> None:
     for name in ("A", "B"):
         matrix = main.locator(f".st-key-confusion-{name} .js-plotly-plot")
         expect(matrix).to_be_visible()
-        total = matrix.evaluate("box => box._fullData[0].z.flatMap(row => [...row]).reduce((a, b) => a + b, 0)")
+        total = matrix.evaluate(
+            "box => box._fullData.find(t => t.type !== 'heatmap').customdata.reduce((sum, cell) => sum + cell[2], 0)"
+        )
         assert total == tested
     main.get_by_text("As a table").click()
     expect(main.get_by_test_id("stDataFrame")).to_be_visible()
@@ -263,7 +265,7 @@ def classify(dashboard: Dashboard, page: Page, folder: Path) -> None:
     reason = main.locator("dl", has_text="notes.wav").locator("dd")
     expect(reason).to_have_text(re.compile(r"\w+ .*\."))
     with page.expect_download() as download:
-        main.get_by_role("button", name="Download as CSV").click()
+        main.locator(".st-key-classify-csv").get_by_role("button").click()
     rows = list(csv.DictReader(Path(download.value.path()).read_text().splitlines()))
     assert [row["file"] for row in rows] == [clips[0].name, "notes.wav", clips[-1].name]
     assert [bool(row["error"]) for row in rows] == [False, True, False]

@@ -13,12 +13,14 @@ from tests.browser.conftest import ROOT, Dashboard, environment, settled
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 PATHS = ("/", "/data", "/train", "/train?new=1", "/diagnostics", "/classify", "/system")
-WIDEST = "() => Math.max(document.scrollingElement.scrollWidth, document.querySelector('[data-testid=stMain]').scrollWidth)"
+WIDEST = (
+    "() => Math.max(document.scrollingElement.scrollWidth, document.querySelector('[data-testid=stMain]').scrollWidth)"
+)
 
 
 def test_every_page_fits_narrow_and_wide_screens_in_both_looks(dashboard: Dashboard) -> None:
     command = [sys.executable, "-m", "samplemind_core"]
-    for arguments in (["demo", "--per-class", "30"], ["train", "demo", "--epochs", "3"]):
+    for arguments in (["demo", "--per-class", "30"], ["train", "--dataset", "demo", "--epochs", "3"]):
         subprocess.run([*command, *arguments], cwd=ROOT, env=environment(dashboard.workspace), check=True,
                        capture_output=True, timeout=120)  # fmt: skip
     backgrounds = {}
@@ -36,7 +38,9 @@ def test_every_page_fits_narrow_and_wide_screens_in_both_looks(dashboard: Dashbo
                     expect(main.locator(".js-plotly-plot")).to_have_count(3)
                     settled(page)
                 assert page.evaluate(WIDEST) <= width, f"{path} is wider than a screen of {width} px"
-                dashboard.picture(page, f"{path.strip('/').replace('?', '-').replace('=', '') or 'home'}-{scheme}-{name}")
+                dashboard.picture(
+                    page, f"{path.strip('/').replace('?', '-').replace('=', '') or 'home'}-{scheme}-{name}"
+                )
                 dashboard.check(page)
                 backgrounds[scheme] = page.locator(".stApp").evaluate("app => getComputedStyle(app).backgroundColor")
                 page.close()
