@@ -95,6 +95,9 @@ def assess(
     now = points[-1]
     val = _median3([point.val_loss for point in points])
     best = min(range(len(val)), key=val.__getitem__)
+    # The median lags by up to two epochs; the lowest epoch to tell people of is that of the curve they see.
+    lowest = min(range(best + 1), key=lambda index: points[index].val_loss)
+    onset = points[min(lowest + 1, len(points) - 1)].epoch
     gl = 100 * (val[-1] / val[best] - 1) if val[best] > 0 else 0.0
     gap = now.probe_accuracy - now.val_accuracy
     noise = Z_LIMIT * _gap_se(now.probe_accuracy, now.val_accuracy, num_probe, num_val)
@@ -128,19 +131,19 @@ def assess(
     if gl > GL_LIMIT and rise_is_real and still_memorising:
         return verdict(
             "overfitting",
-            f"Since epoch {points[best].epoch} validation loss has risen by {gl:.0f} % "
+            f"Since epoch {points[lowest].epoch} validation loss has risen by {gl:.0f} % "
             f"({val[best]:.2f} to {val[-1]:.2f}) while training loss went on falling "
             f"({points[best].probe_loss:.2f} to {now.probe_loss:.2f}): the network memorises its training clips.",
-            onset=points[min(best + 1, len(points) - 1)].epoch,
+            onset=onset,
         )
     stalled = len(points) - 1 - best >= STALLED_EPOCHS
     if gap > GAP_LIMIT and gap > noise and stalled:
         return verdict(
             "overfitting",
             f"Training accuracy is {now.probe_accuracy:.0%}, validation accuracy {now.val_accuracy:.0%}: a gap of "
-            f"{100 * gap:.0f} points, where chance explains {100 * noise:.0f}, and validation loss has not improved "
-            f"since epoch {points[best].epoch}.",
-            onset=points[min(best + 1, len(points) - 1)].epoch,
+            f"{_points(gap)}, where chance explains {100 * noise:.0f}, and validation loss has not improved "
+            f"since epoch {points[lowest].epoch}.",
+            onset=onset,
         )
 
     if now.epoch >= 0.6 * total_epochs and now.probe_accuracy < 0.7 and gap <= noise:
@@ -151,9 +154,9 @@ def assess(
         )
 
     if gap > noise:
-        words = f"Training accuracy is {100 * gap:.0f} points above validation, and validation still holds."
+        words = f"Training accuracy is {_points(gap)} above validation, and validation still holds."
     else:
-        words = f"Training and validation differ by {100 * abs(gap):.0f} points, inside the noise of {num_val} clips."
+        words = f"Training and validation differ by {_points(abs(gap))}, inside the noise of {num_val} clips."
     return verdict("healthy", words)
 
 
@@ -168,6 +171,11 @@ def point_from(epoch: Mapping[str, Any]) -> Point:
         health["val_loss_se"],
         epoch["val_accuracy"],
     )
+
+
+def _points(fraction: float) -> str:
+    number = round(100 * fraction)
+    return f"{number} point{'' if number == 1 else 's'}"
 
 
 def _gap_se(accuracy_a: float, accuracy_b: float, num_a: int, num_b: int) -> float:
