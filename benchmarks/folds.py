@@ -78,9 +78,8 @@ def main() -> None:
         folds = np.array([clip.fold or clip.extra.get(arguments.fold_column, "") for clip in rows])
         names = sorted(set(folds.tolist()))
         print(f"\n{len(rows)} clips, {len(names)} folds: {', '.join(names)}")
-        print(
-            "\n| preset | seed | accuracy by fold | accuracy | balanced accuracy | s per fold |\n|---|---|---|---|---|---|"
-        )
+        print("\n| preset | seed | accuracy by fold | accuracy | balanced accuracy | s per fold |")
+        print("|---|---|---|---|---|---|")
         for preset in arguments.presets.split(","):
             for seed in range(arguments.seeds):
                 config = build_config(preset, {"seed": seed, **parse_assignments(arguments.set)})
