@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from samplemind_core.config import RunConfig, flatten
+from samplemind_core.server import clip_url
 from samplemind_core.store import Checkpoint, Run
 from samplemind_core.ui import measure, parts, words
+from samplemind_core.ui.player import Sound, player_list
 from samplemind_core.ui.state import choose, error_boundary, theme, workspace
 
 if TYPE_CHECKING:
     from samplemind_core.evaluation.metrics import Evaluation
 
+MAX_HEARD = 50
 SPLIT_WORDS = {"test": "Test", "val": "Validation"}
 
 
@@ -49,6 +53,11 @@ def main() -> None:
     curves([(name, run) for name, run, _, _ in chosen])
     classes(evaluations, [name for name, *_ in chosen])
     confusions(evaluations, [name for name, *_ in chosen])
+    hear(
+        {name: ref for name, _, _, ref in chosen},
+        dict(zip([name for name, *_ in chosen], evaluations, strict=True)),
+        split,
+    )
     if len(chosen) == 2:
         settings(run_a, chosen[1][1])
 
@@ -188,12 +197,78 @@ def confusions(evaluations: Sequence[Evaluation], names: Sequence[str]) -> None:
         with column, st.container(border=True):
             st.markdown(f"**{name}**")
             figure = confusion_figure(result.confusion, result.class_names, theme(), mode or "counts")
-            parts.figure(figure, key=f"confusion-{name}")
+            parts.figure(figure, key=f"confusion-{name}", on_click=partial(choose_cell, name))
     if len(evaluations) == 2 and evaluations[0].class_names == evaluations[1].class_names:
         with st.expander("What changes from A to B"):
             a, b = evaluations
             figure = confusion_difference_figure(a.confusion, b.confusion, a.class_names, theme())
             parts.figure(figure, key="confusion-difference")
+
+
+def choose_cell(name: str) -> None:
+    """Take the cell that was clicked in a confusion matrix."""
+    points = st.session_state[f"confusion-{name}"]["selection"]["points"]
+    if points and points[0].get("customdata"):
+        label, predicted, _ = points[0]["customdata"]
+        st.session_state.update({"cell-of": name, "cell-true": label, "cell-predicted": predicted})
+
+
+def hear(refs: dict[str, str], evaluations: dict[str, Evaluation], split: str) -> None:
+    """Draw the samples behind one cell: the one that was clicked, or the commonest confusion."""
+    names = list(refs)
+    class_names = list(evaluations[names[0]].class_names)
+    worst = commonest_confusion(evaluations[names[0]])
+    for key, options, default in (
+        ("cell-of", names, names[0]),
+        ("cell-true", class_names, worst[0]),
+        ("cell-predicted", class_names, worst[1]),
+    ):
+        if st.session_state.get(key) not in options:
+            st.session_state[key] = default
+    with st.container(border=True):
+        parts.section("Hear the samples of a cell")
+        st.caption("Click a cell above, or choose it here.")
+        columns = st.columns(3 if len(names) > 1 else 2)
+        with columns[0]:
+            label = st.selectbox("True class", class_names, key="cell-true")
+        with columns[1]:
+            predicted = st.selectbox("Predicted class", class_names, key="cell-predicted")
+        name = names[0]
+        if len(names) > 1:
+            with columns[2]:
+                name = st.selectbox("Predicted by", names, key="cell-of")
+        found = measure.cell(refs[name], split, label, predicted)
+        if not found:
+            st.caption(f"No {parts.safe(label)} was called {parts.safe(predicted)}.")
+            return
+        said = "rightly named" if label == predicted else f"called {parts.safe(predicted)}"
+        most = "" if len(found) <= MAX_HEARD else f" The {MAX_HEARD} surest are shown."
+        st.caption(f"{words.plural(len(found), 'sample')} of {parts.safe(label)} {said}, the surest first.{most}")
+        rows = [(workspace().store.datasets.clip(clip_id), sure) for clip_id, sure in found[:MAX_HEARD]]
+        details = [
+            (f"{words.confidence(sure)} sure", clip.source if clip.source != clip.name else "") for clip, sure in rows
+        ]
+        if all(clip.file for clip, _ in rows):
+            sounds = [
+                Sound(clip_url(clip.id or 0), clip.name, detail)
+                for (clip, _), detail in zip(rows, details, strict=True)
+            ]
+            player_list(sounds, key="cell-clips")
+        else:
+            parts.facts({clip.name: detail[0] for (clip, _), detail in zip(rows, details, strict=True)})
+
+
+def commonest_confusion(evaluation: Evaluation) -> tuple[str, str]:
+    """Return true and predicted class of the largest cell off the diagonal; the first class where all is right."""
+    names = evaluation.class_names
+    cells = [
+        (count, names[row], names[column])
+        for row, counts in enumerate(evaluation.confusion)
+        for column, count in enumerate(counts)
+        if row != column
+    ]
+    count, label, predicted = max(cells)
+    return (label, predicted) if count else (names[0], names[0])
 
 
 def settings(run_a: Run, run_b: Run) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from samplemind_core.errors import DataError
+from samplemind_core.evaluation.metrics import softmax
 from samplemind_core.store.records import SPLITS, Checkpoint, Dataset
 
 if TYPE_CHECKING:
@@ -48,6 +49,30 @@ class Judged:
         order = [self.class_names.index(name) for name in class_names]
         place = np.argsort(order)
         return replace(self, logits=self.logits[:, order], targets=place[self.targets], class_names=class_names)
+
+    def cell(self, label: str, predicted: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """Return the clips of one class that were called another (or the same), the surest first.
+
+        Returns
+        -------
+        clip_ids : ndarray of int64, shape (n,)
+        confidences : ndarray of float64, shape (n,)
+            Probability of the predicted class.
+
+        Raises
+        ------
+        DataError
+            If the checkpoint does not know one of the two classes.
+        """
+        for name in (label, predicted):
+            if name not in self.class_names:
+                raise DataError(f"There is no class '{name}'.", f"Choose one of: {', '.join(self.class_names)}.")
+        probs = softmax(self.logits)
+        true, called = self.class_names.index(label), self.class_names.index(predicted)
+        rows = np.flatnonzero((self.targets == true) & (probs.argmax(axis=1) == called))
+        confidences = probs[rows, called]
+        order = np.argsort(-confidences, kind="stable")
+        return self.clip_ids[rows][order], confidences[order]
 
 
 def judge(store: Store, settings: Settings, checkpoint: Checkpoint, dataset: Dataset, split: str) -> Judged:

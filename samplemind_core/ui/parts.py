@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import streamlit as st
@@ -111,10 +111,19 @@ def synthetic_badge() -> None:
     )
 
 
-def figure(chart: go_figures.Figure, *, key: str) -> None:
-    """Draw a figure as it was designed, with its text alternative."""
+def figure(chart: go_figures.Figure, *, key: str, on_click: Callable[[], None] | None = None) -> None:
+    """Draw a figure as it was designed, with its text alternative.
+
+    ``on_click`` is called when a point is chosen; ``st.session_state[key]`` then holds the selection.
+    """
     st.plotly_chart(
-        chart, theme=None, key=key, alt=chart.layout.meta["alt"], config={"displayModeBar": False}, on_select="ignore"
+        chart,
+        theme=None,
+        key=key,
+        alt=chart.layout.meta["alt"],
+        config={"displayModeBar": False},
+        on_select="ignore" if on_click is None else on_click,
+        selection_mode="points",
     )
 
 

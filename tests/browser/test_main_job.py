@@ -210,12 +210,42 @@ def compare_both(dashboard: Dashboard, page: Page) -> None:
             "box => box._fullData.find(t => t.type !== 'heatmap').customdata.reduce((sum, cell) => sum + cell[2], 0)"
         )
         assert total == tested
+    hear_a_cell(page)
     main.get_by_text("As a table").click()
     expect(main.get_by_test_id("stDataFrame")).to_be_visible()
     expect(main.get_by_role("heading", name="Settings that differ")).to_be_visible()
     expect(main.get_by_text(f"{LONG} → {SHORT}")).to_be_visible()
     dashboard.picture(page, "diagnostics-light-wide")
     dashboard.check(page)
+
+
+def hear_a_cell(page: Page) -> None:
+    """Click a cell of B's matrix and play the first of the samples behind it."""
+    main = page.get_by_test_id("stMain")
+    matrix = main.locator(".st-key-confusion-B .js-plotly-plot")
+    matrix.scroll_into_view_if_needed()
+    cell: dict[str, float] = matrix.evaluate(
+        """box => {
+            const marks = box._fullData.find(t => t.type !== 'heatmap'), {xaxis, yaxis} = box._fullLayout;
+            const at = marks.customdata.findIndex(([label, called, count]) => label === called && count > 0);
+            const place = box.getBoundingClientRect();
+            return {x: place.x + xaxis._offset + xaxis.d2p(marks.x[at]), count: marks.customdata[at][2],
+                    y: place.y + yaxis._offset + yaxis.d2p(marks.y[at])};
+        }"""
+    )
+    page.mouse.move(cell["x"], cell["y"])
+    page.mouse.click(cell["x"], cell["y"])
+    expect(main.get_by_text(re.compile(rf"^{int(cell['count'])} samples? of \w+ rightly named"))).to_be_visible()
+    play = main.locator(".st-key-cell-clips .sm-play").first
+    # A one-shot may be over before anybody looks: remember that it played.
+    play.evaluate(
+        """button => {
+            const look = () => { if (button.getAttribute('aria-pressed') === 'true') window.heard = true; };
+            new MutationObserver(look).observe(button, {attributes: true});
+        }"""
+    )
+    play.click()
+    wait_until(lambda: page.evaluate("() => window.heard === true"), "the sample was heard")
 
 
 def select(page: Page, label: str, option: re.Pattern[str]) -> None:
