@@ -35,6 +35,17 @@ def write_atomic(path: Path, content: bytes) -> None:
         raise storage_error(path, error) from error
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and its parents; raise :class:`StorageError` if that is not possible."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"The folder '{path}' cannot be made: {error.strerror or error}.",
+            "Check its rights, or choose another one with SAMPLEMIND_WORKSPACE.",
+        ) from error
+
+
 def storage_error(path: Path, error: OSError) -> StorageError:
     """Return the error for a file that could not be written."""
     return StorageError(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from samplemind_core.config import RunConfig
 from samplemind_core.errors import JobError, NotFoundError, SampleMindError
-from samplemind_core.files import write_atomic
+from samplemind_core.files import make_folder, write_atomic
 from samplemind_core.settings import Settings
 from samplemind_core.store import Checkpoint, Clip, Dataset, Epoch, Event, Reject, Run, Store
 from samplemind_core.store.records import RESUMABLE
@@ -49,11 +49,14 @@ class Workspace:
     ------
     StoreError
         If the database cannot be reached or was written by a newer version.
+    StorageError
+        If the folder cannot be made.
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings.from_environment()
         self.root = self.settings.root
+        make_folder(self.root)
         self.store = Store(self.settings.url)
         self._tended_at = 0.0
         self._tending = threading.Lock()
@@ -193,8 +196,9 @@ class Workspace:
             queued_at=now,
             progress={"epochs": config.train.epochs},
         )
-        write_atomic(jobs.run_folder(self.settings, run.id) / "config.json", config.model_dump_json(indent=2).encode())
         self.store.runs.add(run)
+        # For people who look into the folder; the worker reads the database.
+        write_atomic(jobs.run_folder(self.settings, run.id) / "config.json", config.model_dump_json(indent=2).encode())
         if start:
             self.tend(now=True)
         return self.run(run.id)
