@@ -13,7 +13,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
-from samplemind_core.errors import StorageError, StoreError
+from samplemind_core.errors import StoreError
+from samplemind_core.files import make_folder
 
 HEAD = "0001"
 BUSY_TIMEOUT_MS = 15_000
@@ -149,14 +150,7 @@ def _engine(url: str) -> Engine:
             "Correct SAMPLEMIND_DATABASE_URL.",
         )
     if parsed.database and parsed.database != ":memory:":
-        folder = Path(parsed.database).parent
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageError(
-                f"The folder '{folder}' of the database cannot be made: {error.strerror}.",
-                "Choose another SAMPLEMIND_WORKSPACE, or correct the rights.",
-            ) from error
+        make_folder(Path(parsed.database).parent)
     engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False})
 
     @event.listens_for(engine, "connect")
