@@ -1,7 +1,7 @@
 // Samples to click on: a waveform with a play button, or a list of them. One sound at a time over the
 // whole page; the sound is fetched when the pointer comes near, so that a click is heard at once.
 
-const sound = (globalThis.samplemindSound ??= { context: null, clips: new Map(), playing: null });
+const sound = (globalThis.samplemindSound ??= { context: null, clips: new Map(), playing: null, started: 0 });
 const mounted = new WeakMap();
 const KEPT_CLIPS = 200;
 const NUM_PEAKS = 240;
@@ -74,6 +74,7 @@ async function play(voice, from = 0) {
   node.start(0, from * clip.buffer.duration);
   const now = { node, voice, frame: 0 };
   sound.playing = now;
+  sound.started += 1;
   node.onended = () => { if (sound.playing === now) stop(); };
   const tick = () => {
     if (sound.playing !== now) return;

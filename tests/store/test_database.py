@@ -177,7 +177,7 @@ def test_the_folder_of_a_new_database_is_made(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StorageError, match="file' cannot be made: File exists.*SAMPLEMIND_WORKSPACE"):
+    with pytest.raises(StorageError, match=r"file' cannot be made: File exists.*SAMPLEMIND_WORKSPACE"):
         Store(f"sqlite:///{tmp_path / 'file' / 'samplemind.db'}")
 
 
