@@ -24,8 +24,12 @@ from samplemind_core.store.records import RESUMABLE
 from samplemind_core.training import jobs
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from samplemind_core.data.sources import ImportOptions
     from samplemind_core.evaluation.comparison import Comparison
+    from samplemind_core.evaluation.embeddings import Embeddings, Neighbour
     from samplemind_core.evaluation.judging import Judged
     from samplemind_core.evaluation.metrics import Evaluation
     from samplemind_core.inference.classifier import Classifier
@@ -335,6 +339,40 @@ class Workspace:
         a = self.judge(ref_a, dataset=dataset, split=split)
         b = self.judge(ref_b, dataset=dataset, split=split).with_classes(a.class_names)
         return compare_logits(a.logits, b.logits, a.targets, name_a=ref_a, name_b=ref_b, groups=a.sources.tolist())
+
+    def embeddings(self, ref: str, *, dataset: str | None = None, progress: Progress | None = None) -> Embeddings:
+        """Return where a checkpoint's network puts the clips of a dataset, stored or computed now."""
+        from samplemind_core.evaluation.embeddings import embed_dataset
+
+        run, checkpoint = self.resolve(ref)
+        return embed_dataset(self.store, self.settings, checkpoint, self.dataset(dataset or run.dataset_id), progress)
+
+    def nearest_training_clips(
+        self, ref: str, sound: int | npt.NDArray[np.floating], k: int = 5, *, dataset: str | None = None
+    ) -> list[Neighbour]:
+        """Return the training clips that a checkpoint's network finds most like a sound, the nearest first.
+
+        Parameters
+        ----------
+        ref : str
+            See :meth:`resolve`.
+        sound : int or ndarray
+            Id of a clip, which is not among its own neighbours; a waveform (T,) at the checkpoint's rate; or a
+            log-mel spectrogram (n_mels, frames) in dB.
+        k : int
+            At most so many.
+        dataset : str, optional
+            Search another dataset than the run's own.
+        """
+        from samplemind_core.evaluation.embeddings import embed_sound, nearest_clips
+
+        embeddings = self.embeddings(ref, dataset=dataset)
+        if isinstance(sound, int):
+            clip = self.store.datasets.clip(sound)
+            return nearest_clips(self.store, embeddings, embeddings.vector(sound), k, without=(clip.content_hash,))
+        classifier = self.classifier(ref)
+        vector = embed_sound(classifier.model, classifier.info.features, sound, classifier.device)
+        return nearest_clips(self.store, embeddings, vector, k)
 
     def classifier(self, ref: str) -> Classifier:
         """Return the classifier of a checkpoint, kept in memory until the checkpoint changes."""

@@ -18,6 +18,7 @@ from samplemind_core.audio.decode import decode
 from samplemind_core.audio.features import LogMel
 from samplemind_core.audio.window import fit_window
 from samplemind_core.errors import AudioError
+from samplemind_core.models import AudioClassifier
 from samplemind_core.settings import Limits
 from samplemind_core.training.checkpoints import CheckpointInfo, load_model
 from samplemind_core.training.device import pick_device, pick_memory_format
@@ -73,7 +74,7 @@ class Classifier:
     line and here.
     """
 
-    def __init__(self, model: torch.nn.Module, info: CheckpointInfo, device: torch.device, limits: Limits) -> None:
+    def __init__(self, model: AudioClassifier, info: CheckpointInfo, device: torch.device, limits: Limits) -> None:
         self.model, self.info, self.device, self.limits = model, info, device, limits
         self.front_end = LogMel(info.features).to(device)
         self._layout = pick_memory_format(device)
