@@ -312,9 +312,16 @@ class Workspace:
         return self.root / self.resolve(ref)[1].path
 
     def judge(self, ref: str, *, dataset: str | None = None, split: str = "test") -> Judged:
-        """Return a checkpoint's logits on a split, stored or computed now; see :func:`evaluation.judging.judge`."""
-        from samplemind_core.evaluation.judging import judge
+        """Return a checkpoint's logits on a split, stored or computed now; see :func:`evaluation.judging.judge`.
 
+        ``mean(RUN, RUN:last)`` is judged by the mean probabilities of its members.
+        """
+        from samplemind_core.evaluation.judging import judge
+        from samplemind_core.evaluation.lineup import mean_members, mean_of
+
+        if members := mean_members(ref):
+            dataset = dataset or self.resolve(members[0])[0].dataset_id
+            return mean_of([self.judge(member, dataset=dataset, split=split) for member in members])
         run, checkpoint = self.resolve(ref)
         return judge(self.store, self.settings, checkpoint, self.dataset(dataset or run.dataset_id), split)
 
@@ -331,13 +338,13 @@ class Workspace:
         Raises
         ------
         DataError
-            If the two were trained on different classes.
+            If no clip is left that both could name.
         """
         from samplemind_core.evaluation.comparison import compare_logits
+        from samplemind_core.evaluation.lineup import line_up, mean_members
 
-        dataset = dataset or self.resolve(ref_a)[0].dataset_id
-        a = self.judge(ref_a, dataset=dataset, split=split)
-        b = self.judge(ref_b, dataset=dataset, split=split).with_classes(a.class_names)
+        dataset = dataset or self.resolve((mean_members(ref_a) or [ref_a])[0])[0].dataset_id
+        (a, b), _ = line_up([self.judge(ref, dataset=dataset, split=split) for ref in (ref_a, ref_b)])
         return compare_logits(a.logits, b.logits, a.targets, name_a=ref_a, name_b=ref_b, groups=a.sources.tolist())
 
     def embeddings(self, ref: str, *, dataset: str | None = None, progress: Progress | None = None) -> Embeddings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -10,11 +11,13 @@ import numpy.typing as npt
 
 from samplemind_core.errors import DataError
 from samplemind_core.evaluation.metrics import softmax
-from samplemind_core.store.records import SPLITS, Checkpoint, Dataset
+from samplemind_core.store.records import SPLITS, Checkpoint, Clip, Dataset
 
 if TYPE_CHECKING:
     from samplemind_core.settings import Settings
     from samplemind_core.store import Store
+
+FOLD = "fold:"
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,10 +79,15 @@ class Judged:
 
 
 def judge(store: Store, settings: Settings, checkpoint: Checkpoint, dataset: Dataset, split: str) -> Judged:
-    """Return a checkpoint's answers on ``train``, ``val``, ``test`` or ``all`` clips of a dataset.
+    """Return a checkpoint's answers on some clips of a dataset.
 
     Answers are stored, so that asking again costs nothing. Classes are matched by name; clips whose
     label the checkpoint does not know are left out and counted.
+
+    Parameters
+    ----------
+    split : str
+        ``train``, ``val``, ``test``, ``all``, or ``fold:NAME`` for a fold of the manifest.
 
     Raises
     ------
@@ -88,30 +96,70 @@ def judge(store: Store, settings: Settings, checkpoint: Checkpoint, dataset: Dat
     CheckpointError
         If the checkpoint file is missing or damaged.
     """
-    splits = SPLITS if split == "all" else (split,)
-    if not set(splits) <= set(SPLITS):
-        raise DataError(f"There is no split '{split}'.", f"Choose one of: {', '.join(SPLITS)}, all.")
-    parts = [_judge_split(store, settings, checkpoint, dataset, name) for name in splits]
+    parts = [_judge_split(store, settings, checkpoint, dataset, name) for name in splits_of(split)]
     logits = np.concatenate([part[0] for part in parts])
     targets = np.concatenate([part[1] for part in parts])
     clip_ids = np.concatenate([part[2] for part in parts])
-    class_names = parts[0][3]
-    known = targets >= 0
+    return from_logits(logits, targets, clip_ids, parts[0][3], store.datasets.clips(dataset.id), split, dataset.name)
+
+
+def splits_of(split: str) -> tuple[str, ...]:
+    """Return the stored splits that ``split`` is made of.
+
+    Raises
+    ------
+    DataError
+        If there is no such split.
+    """
+    if split == "all" or split.startswith(FOLD):
+        return SPLITS
+    if split not in SPLITS:
+        raise DataError(
+            f"There is no split '{split}'.", f"Choose one of: {', '.join(SPLITS)}, all, or {FOLD}NAME for a fold."
+        )
+    return (split,)
+
+
+def in_split(clip: Clip, split: str) -> bool:
+    """Return whether a clip belongs to ``train``, ``val``, ``test``, ``all`` or ``fold:NAME``."""
+    if split.startswith(FOLD):
+        return clip.fold == split.removeprefix(FOLD)
+    return clip.split in SPLITS if split == "all" else clip.split == split
+
+
+def from_logits(
+    logits: npt.NDArray[np.float32],
+    targets: npt.NDArray[np.int64],
+    clip_ids: npt.NDArray[np.int64],
+    class_names: tuple[str, ...],
+    clips: Sequence[Clip],
+    split: str,
+    dataset_name: str,
+) -> Judged:
+    """Return logits with the sources of their clips, without clips that are not asked for or cannot be named.
+
+    Raises
+    ------
+    DataError
+        If nothing is left.
+    """
+    by_id = {clip.id: clip for clip in clips}
+    asked = np.array([int(i) in by_id and in_split(by_id[int(i)], split) for i in clip_ids], dtype=bool)
+    known = asked & (targets >= 0)
     if not known.any():
         raise DataError(
-            f"Dataset '{dataset.name}' has no clip in '{split}' that this checkpoint could name; it knows "
+            f"Dataset '{dataset_name}' has no clip in '{split}' that this checkpoint could name; it knows "
             f"{', '.join(class_names)}.",
             "Choose another split or dataset.",
         )
-    sources = {clip.id: clip.source for clip in store.datasets.clips(dataset.id)}
     kept = clip_ids[known]
     return Judged(
         logits=logits[known],
         targets=targets[known],
         clip_ids=kept,
-        sources=np.array([sources[int(clip)] for clip in kept]),
+        sources=np.array([by_id[int(clip)].source for clip in kept]),
         class_names=class_names,
-        num_excluded=int((~known).sum()),
+        num_excluded=int((asked & ~known).sum()),
     )
 
 

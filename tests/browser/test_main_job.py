@@ -203,6 +203,14 @@ def compare_both(dashboard: Dashboard, page: Page) -> None:
     measured = main.get_by_text(re.compile(r"measured on \d+ samples")).first.inner_text()
     tested = int(measured.split()[-2])
     assert tested > 100
+    expect(main.get_by_role("heading", name="Settings that differ")).to_be_visible()
+    expect(main.get_by_text(f"{LONG} → {SHORT}")).to_be_visible()
+    main.get_by_text("As a table").click()
+    expect(main.get_by_test_id("stDataFrame")).to_be_visible()
+    dashboard.picture(page, "diagnostics-light-wide")
+    main.get_by_role("radio", name="Confusions").click()
+    settled(page)
+    assert "section=confusions" in page.url
     for name in ("A", "B"):
         matrix = main.locator(f".st-key-confusion-{name} .js-plotly-plot")
         expect(matrix).to_be_visible()
@@ -211,11 +219,6 @@ def compare_both(dashboard: Dashboard, page: Page) -> None:
         )
         assert total == tested
     hear_a_cell(page)
-    main.get_by_text("As a table").click()
-    expect(main.get_by_test_id("stDataFrame")).to_be_visible()
-    expect(main.get_by_role("heading", name="Settings that differ")).to_be_visible()
-    expect(main.get_by_text(f"{LONG} → {SHORT}")).to_be_visible()
-    dashboard.picture(page, "diagnostics-light-wide")
     dashboard.check(page)
 
 

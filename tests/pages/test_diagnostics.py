@@ -59,20 +59,20 @@ def text(app) -> str:
 
 
 def test_two_checkpoints_side_by_side(visit, judged) -> None:
-    app = visit("diagnostics", a="first:best", b="second:best")
+    app = visit("diagnostics", a="r1:best", b="r2:best")
     assert not app.exception
     assert [metric.value for metric in app.metric if metric.label == "Accuracy"] == ["66.7 %", "100.0 %"]
     assert "4 clips fixed, 0 broken" in text(app)
 
 
 def test_the_commonest_confusion_is_there_to_hear(visit, judged) -> None:
-    app = visit("diagnostics", a="first:best")
+    app = visit("diagnostics", a="r1:best", b="", section="confusions")
     assert (app.selectbox(key="cell-true").value, app.selectbox(key="cell-predicted").value) == ("snare", "kick")
     assert "3 samples of snare called kick, the surest first." in text(app)
 
 
 def test_another_cell_is_chosen_without_the_mouse(visit, judged) -> None:
-    app = visit("diagnostics", a="first:best")
+    app = visit("diagnostics", a="r1:best", b="", section="confusions")
     app.selectbox(key="cell-true").set_value("kick")
     app.selectbox(key="cell-predicted").set_value("snare")
     app.run()
@@ -82,7 +82,7 @@ def test_another_cell_is_chosen_without_the_mouse(visit, judged) -> None:
 
 
 def test_the_cell_of_either_checkpoint(visit, judged) -> None:
-    app = visit("diagnostics", a="first:best", b="second:best")
+    app = visit("diagnostics", a="r1:best", b="r2:best", section="confusions")
     assert not app.exception
     assert "3 samples of snare called kick" in text(app)
     app.selectbox(key="cell-of").set_value("B").run()
@@ -95,3 +95,42 @@ def test_the_clips_of_a_cell_are_those_that_were_confused(judged) -> None:
     assert clip_ids.tolist() == [clips[row].id for row in (5, 7, 9)]
     assert confidences.tolist() == sorted(confidences, reverse=True)
     assert (confidences > 0.5).all()
+
+
+def test_the_mean_of_both_is_one_more_model(visit, judged) -> None:
+    app = visit("diagnostics", a="r1:best", b="r2:best", mean="1")
+    assert not app.exception
+    assert len([metric for metric in app.metric if metric.label == "Accuracy"]) == 3
+    app.toggle(key="diagnostics-mean").set_value(False).run()
+    assert len([metric for metric in app.metric if metric.label == "Accuracy"]) == 2
+    assert app.query_params["mean"] == "0"
+
+
+def test_another_checkpoint_can_be_added(visit, judged) -> None:
+    judged.store.runs.add(replace(judged.run("first"), id="r3", name="third"))
+    values = judged.checkpoints("r1")[0].as_dict()
+    judged.store.runs.put_checkpoint("r3", {name: values[name] for name in values if name not in {"id", "run_id"}})
+    app = visit("diagnostics", a="r1:best", b="r2:best")
+    app.button(key="diagnostics-another").click().run()
+    assert app.selectbox(key="choose-c").value == ""
+
+
+def test_all_samples_include_those_of_training(visit, judged) -> None:
+    for split in ("train", "val"):
+        clips = judged.store.datasets.clips("d1", split=split)
+        checkpoint = judged.checkpoints("r1")[0]
+        logits = np.zeros((len(clips), 2), np.float32)
+        path = judged.root / f"{split}.npz"
+        targets = np.array([clip.target for clip in clips])
+        write_logits(path, Logits(logits, targets, np.array([clip.id for clip in clips]), ("kick", "snare")))
+        values = {"checkpoint_id": checkpoint.id, "epoch": 3, "dataset_id": "d1", "split": split}
+        judged.store.runs.put_prediction(values | {"path": path.name, "num_clips": len(clips)})
+    app = visit("diagnostics", a="r1:best", b="", split="all")
+    assert not app.exception
+    assert "A was trained on 36 of these 60 samples; its figures flatter it." in text(app)
+
+
+def test_an_unknown_section_falls_back_to_the_first(visit, judged) -> None:
+    app = visit("diagnostics", a="r1:best", section="nonsense")
+    assert not app.exception
+    assert app.query_params["section"] == "overview"

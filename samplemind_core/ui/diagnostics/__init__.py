@@ -1,0 +1,63 @@
+"""The sections of the Diagnostics page. Each is a module with ``draw(picked)``, imported when somebody looks at it."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+if TYPE_CHECKING:
+    from samplemind_core.ui.diagnostics.picked import Picked
+
+
+@dataclass(frozen=True)
+class Section:
+    """One question that the page answers.
+
+    Attributes
+    ----------
+    slug : str
+        Its name in the address and of its module in this package.
+    title : str
+        Its name on the page.
+    icon : str
+        A Material icon.
+    """
+
+    slug: str
+    title: str
+    icon: str
+
+    def draw(self, picked: Picked) -> None:
+        """Draw the section for what was picked."""
+        importlib.import_module(f"{__name__}.{self.slug}").draw(picked)
+
+
+SECTIONS: tuple[Section, ...] = (
+    Section("overview", "Overview", ":material/balance:"),
+    Section("confusions", "Confusions", ":material/grid_on:"),
+)
+
+
+def choose_section() -> Section:
+    """Draw the sections to choose from and return the chosen one, which stands in the address."""
+    by_slug = {section.slug: section for section in SECTIONS}
+    key, followed = "diagnostics-section", "diagnostics-section-address"
+    wanted = st.query_params.get("section")
+    if wanted in by_slug and st.session_state.get(followed) != wanted:
+        st.session_state[key] = wanted
+    elif st.session_state.get(key) not in by_slug:
+        st.session_state[key] = SECTIONS[0].slug
+    chosen = st.segmented_control(
+        "Section",
+        list(by_slug),
+        format_func=lambda slug: f"{by_slug[slug].icon} {by_slug[slug].title}",
+        required=True,
+        key=key,
+        label_visibility="collapsed",
+    )
+    slug = chosen or SECTIONS[0].slug
+    st.query_params["section"] = st.session_state[followed] = slug
+    return by_slug[slug]
