@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from samplemind_core.config import RunConfig
+from samplemind_core.config import FeatureConfig, RunConfig
 from samplemind_core.errors import JobError, NotFoundError, SampleMindError
 from samplemind_core.files import make_folder, write_atomic
 from samplemind_core.settings import Settings
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from samplemind_core.data.hearing import Heard
     from samplemind_core.data.sources import ImportOptions
     from samplemind_core.evaluation.comparison import Comparison
     from samplemind_core.evaluation.embeddings import Embeddings, Neighbour
@@ -153,14 +154,26 @@ class Workspace:
         AudioError
             If its file was damaged since the import.
         """
-        from samplemind_core.audio.decode import decode, to_wav
+        from samplemind_core.audio.decode import to_wav
+
+        rate = min(self.store.datasets.clip(clip_id).sample_rate_hz or 44_100, 48_000)
+        return to_wav(self._decoded(clip_id, rate), rate)
+
+    def hear(self, clip_id: int, features: FeatureConfig | None = None) -> Heard:
+        """Return a clip as a network hears it; errors as :meth:`clip_wav`, see :func:`data.hearing.hear`."""
+        from samplemind_core.data.hearing import hear
+
+        rate = self.store.datasets.clip(clip_id).sample_rate_hz or 44_100
+        return hear(self._decoded(clip_id, rate), rate, features or FeatureConfig())
+
+    def _decoded(self, clip_id: int, rate_hz: int) -> npt.NDArray[np.float32]:
+        from samplemind_core.audio.decode import decode
 
         path = self.clip_audio(clip_id)
         if path is None:
             raise NotFoundError(f"Clip {clip_id} has no audio.", "Its dataset was imported as spectrograms.")
         clip = self.store.datasets.clip(clip_id)
-        rate = min(clip.sample_rate_hz or 44_100, 48_000)
-        return to_wav(decode(path, rate, name=clip.name, limits=self.settings.limits).waveform, rate)
+        return decode(path, rate_hz, name=clip.name, limits=self.settings.limits).waveform
 
     # -- training --------------------------------------------------------------------------------
 
