@@ -17,7 +17,8 @@
     ├── CheckpointError        a checkpoint that is missing, damaged or does not fit
     ├── TrainingError          a run that cannot start or go on
     │   └── NonFiniteLossError     the loss became NaN or infinite
-    ├── JobError               a queue operation that the run's status does not allow
+    ├── JobError               a queue operation that the run's or task's status does not allow
+    ├── StoppedError           work that ended early because somebody asked it to
     ├── StoreError             the database is away, locked or of a newer version
     └── StorageError           the workspace folder cannot be written (full disk, rights)
 
@@ -113,7 +114,11 @@ class NonFiniteLossError(TrainingError):
 
 
 class JobError(SampleMindError):
-    """A queue operation that the run's status does not allow."""
+    """A queue operation that the run's or task's status does not allow."""
+
+
+class StoppedError(SampleMindError):
+    """Work that ended early because somebody asked it to."""
 
 
 class StoreError(SampleMindError):

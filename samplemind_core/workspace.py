@@ -21,6 +21,8 @@ from samplemind_core.files import make_folder, write_atomic
 from samplemind_core.settings import Settings
 from samplemind_core.store import Checkpoint, Clip, Dataset, Epoch, Event, Reject, Run, Store
 from samplemind_core.store.records import RESUMABLE
+from samplemind_core.tasks import Tasks
+from samplemind_core.tasks import jobs as task_jobs
 from samplemind_core.training import jobs
 
 if TYPE_CHECKING:
@@ -63,6 +65,7 @@ class Workspace:
         self.root = self.settings.root
         make_folder(self.root)
         self.store = Store(self.settings.url)
+        self.tasks = Tasks(self.store, self.settings, lambda: self.tend(now=True))
         self._tended_at = 0.0
         self._tending = threading.Lock()
         self._load_classifier = functools.lru_cache(MAX_CLASSIFIERS)(self._read_classifier)
@@ -259,12 +262,13 @@ class Workspace:
         return resumed
 
     def tend(self, *, now: bool = False) -> None:
-        """Notice dead workers and start one if runs wait. Cheap: does nothing if done a second ago."""
+        """Notice dead workers and start one if runs or tasks wait. Cheap: does nothing if done a second ago."""
         if not self._tending.acquire(blocking=now):
             return
         try:
             if now or time.monotonic() - self._tended_at >= TEND_EVERY_S:
                 jobs.tend(self.store, self.settings)
+                task_jobs.tend(self.store, self.settings)
                 self._tended_at = time.monotonic()
         finally:
             self._tending.release()

@@ -89,7 +89,7 @@ class Postgres:
             "select pg_terminate_backend(pid) from pg_stat_activity"
             " where datname = current_database() and pid != pg_backend_pid()",
             f"update alembic_version set version_num = '{HEAD}'",
-            "truncate datasets, runs restart identity cascade",
+            "truncate datasets, runs, tasks restart identity cascade",
             database="reused",
         )
 

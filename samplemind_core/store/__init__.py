@@ -1,13 +1,14 @@
-"""The only SQL of the project: datasets, clips, runs, epochs, events, checkpoints, predictions."""
+"""The only SQL of the project: datasets, clips, runs, epochs, events, checkpoints, predictions, tasks."""
 
 from __future__ import annotations
 
 from samplemind_core.store.database import Database
 from samplemind_core.store.datasets import Datasets
-from samplemind_core.store.records import Checkpoint, Clip, Dataset, Epoch, Event, Prediction, Reject, Run
+from samplemind_core.store.records import Checkpoint, Clip, Dataset, Epoch, Event, Prediction, Reject, Run, Task
 from samplemind_core.store.runs import Runs
+from samplemind_core.store.tasks import Tasks
 
-__all__ = ["Checkpoint", "Clip", "Dataset", "Epoch", "Event", "Prediction", "Reject", "Run", "Store"]
+__all__ = ["Checkpoint", "Clip", "Dataset", "Epoch", "Event", "Prediction", "Reject", "Run", "Store", "Task"]
 
 
 class Store:
@@ -23,6 +24,7 @@ class Store:
         self._database = Database(url)
         self.datasets = Datasets(self._database)
         self.runs = Runs(self._database)
+        self.tasks = Tasks(self._database)
 
     def close(self) -> None:
         """Close all connections."""

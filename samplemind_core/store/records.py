@@ -13,6 +13,8 @@ ACTIVE: tuple[RunStatus, ...] = ("running", "stopping")
 ENDED: tuple[RunStatus, ...] = ("finished", "stopped", "failed", "interrupted")
 RESUMABLE: tuple[RunStatus, ...] = ("stopped", "failed", "interrupted")
 
+TaskStatus = Literal["queued", "running", "done", "failed", "stopped", "interrupted"]
+
 
 class Record:
     """Shared by all records."""
@@ -154,3 +156,35 @@ class Prediction(Record):
     path: str
     num_clips: int
     created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Task(Record):
+    """One piece of background work, from the queue to its end.
+
+    ``kind`` names its handler and ``params`` is what that is given. ``progress`` holds ``done``,
+    ``total`` (None where nobody knows), ``what`` and ``eta_s``; ``result`` is what the handler
+    returned; ``error`` holds ``problem``, ``advice`` and, where it was not foreseen, ``detail``.
+    """
+
+    id: str
+    kind: str
+    title: str
+    params: dict[str, Any]
+    status: TaskStatus
+    owner: str
+    created_at: float
+    queued_at: float
+    started_at: float | None = None
+    ended_at: float | None = None
+    heartbeat_at: float | None = None
+    worker: dict[str, Any] | None = None
+    progress: dict[str, Any] = field(default_factory=dict)
+    result: dict[str, Any] | None = None
+    error: dict[str, str] | None = None
+    stop_requested: bool = False
+
+    @property
+    def active(self) -> bool:
+        """Whether it waits or goes on."""
+        return self.status in {"queued", "running"}

@@ -166,3 +166,27 @@ class PredictionRow(Base):
     path: Mapped[str] = mapped_column(Text)
     num_clips: Mapped[int] = mapped_column(Integer)
     created_at: Mapped[float] = mapped_column(Float(53))
+
+
+class TaskRow(Base):
+    """One piece of background work."""
+
+    __tablename__ = "tasks"
+    __table_args__ = (Index("ix_tasks_status_queued_at", "status", "queued_at"),)
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(64), index=True)
+    title: Mapped[str] = mapped_column(Text)
+    params: Mapped[dict[str, Any]] = mapped_column(JSON)
+    status: Mapped[str] = mapped_column(String(16))
+    owner: Mapped[str] = mapped_column(String(200))
+    created_at: Mapped[float] = mapped_column(Float(53))
+    queued_at: Mapped[float] = mapped_column(Float(53))
+    started_at: Mapped[float | None] = mapped_column(Float(53))
+    ended_at: Mapped[float | None] = mapped_column(Float(53))
+    heartbeat_at: Mapped[float | None] = mapped_column(Float(53))
+    worker: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    progress: Mapped[dict[str, Any]] = mapped_column(JSON)
+    result: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    error: Mapped[dict[str, str] | None] = mapped_column(JSON(none_as_null=True))
+    stop_requested: Mapped[bool] = mapped_column(Boolean)

@@ -1,0 +1,48 @@
+"""Which function does which kind of task.
+
+Handlers are named by import path and imported when a task of their kind starts, so that knowing
+them costs nothing and a fresh worker process finds them all.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from samplemind_core.errors import JobError
+
+if TYPE_CHECKING:
+    from samplemind_core.tasks.context import TaskContext
+
+Handler = Callable[["TaskContext"], "dict[str, Any] | None"]
+
+HANDLERS: dict[str, str] = {}
+"""``module:function`` by kind. The function takes a :class:`TaskContext` and returns the task's result.
+
+It may be called again after the process was killed in the middle, with the same parameters and
+folder: what it writes elsewhere must be whole or not there at all.
+"""
+
+
+def check_kind(kind: str) -> None:
+    """Raise :class:`JobError` if no handler does a kind of task; nothing is imported."""
+    if kind not in HANDLERS:
+        raise JobError(
+            f"This version knows no task of the kind '{kind}'; it knows {', '.join(sorted(HANDLERS)) or 'none'}.",
+            "Start the newer SampleMind that queued it, or dismiss the task.",
+        )
+
+
+def handler(kind: str) -> Handler:
+    """Return the function of a kind of task.
+
+    Raises
+    ------
+    JobError
+        If there is none, as when the task was queued by a newer version.
+    """
+    check_kind(kind)
+    module, _, name = HANDLERS[kind].partition(":")
+    function: Handler = getattr(importlib.import_module(module), name)
+    return function
