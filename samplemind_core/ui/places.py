@@ -7,7 +7,7 @@ from typing import Literal, NoReturn
 
 import streamlit as st
 
-Place = Literal["home", "data", "train", "diagnostics", "classify", "system"]
+Place = Literal["home", "data", "train", "diagnostics", "learn", "classify", "system"]
 PAGES = Path(__file__).resolve().parents[2] / "pages"
 
 _ICONS: dict[Place, str] = {
@@ -15,13 +15,14 @@ _ICONS: dict[Place, str] = {
     "data": ":material/library_music:",
     "train": ":material/model_training:",
     "diagnostics": ":material/query_stats:",
+    "learn": ":material/school:",
     "classify": ":material/graphic_eq:",
     "system": ":material/memory:",
 }
 _GROUPS: dict[str, tuple[Place, ...]] = {
     "": ("home",),
     "Build": ("data", "train"),
-    "Understand": ("diagnostics",),
+    "Understand": ("diagnostics", "learn"),
     "Use": ("classify",),
     "Machine": ("system",),
 }

@@ -6,7 +6,7 @@ import pytest
 
 from samplemind_core.ui.jobs import jobs
 
-PAGES = ["home", "data", "train", "diagnostics", "classify", "system"]
+PAGES = ["home", "data", "train", "diagnostics", "learn", "classify", "system"]
 DEADLINE_S = 30.0
 
 
