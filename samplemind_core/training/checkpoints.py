@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from samplemind_core.config import FeatureConfig, RunConfig, validation_faults
 from samplemind_core.errors import CheckpointError
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from samplemind_core.models import AudioClassifier
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 2: calibrated_on and operating_point
 KEY = "samplemind"
 _LIBRARIES = ("torch", "numpy", "safetensors", "soundfile", "soxr")
 
@@ -35,7 +35,10 @@ class CheckpointInfo(BaseModel):
     """What a checkpoint says of itself.
 
     ``metrics`` are those of ``epoch`` on the validation split; ``temperature`` divides the logits
-    (1 until calibrated); ``state`` is what resuming needs and empty except in ``last``.
+    (1 until calibrated) and ``calibrated_on`` says on what it was fitted (dataset, split, num_clips);
+    ``operating_point`` is how sure an answer must be to be given, where somebody chose that
+    (``refuse_below`` and what it was chosen by); ``state`` is what resuming needs and empty except
+    in ``last``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,7 +50,9 @@ class CheckpointInfo(BaseModel):
     metrics: dict[str, float]
     dataset: dict[str, Any]
     num_parameters: int
-    temperature: float = 1.0
+    temperature: float = Field(1.0, gt=0, allow_inf_nan=False)
+    calibrated_on: dict[str, Any] = {}
+    operating_point: dict[str, Any] = {}
     versions: dict[str, str] = {}
     state: dict[str, Any] = {}
 
@@ -57,6 +62,19 @@ class CheckpointInfo(BaseModel):
         if len(names) < 2 or len(set(names)) != len(names):
             raise ValueError("expected at least two different class names")
         return names
+
+    @field_validator("operating_point")
+    @classmethod
+    def _threshold_is_a_share(cls, point: dict[str, Any]) -> dict[str, Any]:
+        threshold = point.get("refuse_below", 0.0)
+        if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
+            raise ValueError("expected refuse_below between 0 and 1")
+        return point
+
+    @property
+    def refuse_below(self) -> float | None:
+        """The calibrated confidence below which no answer is given; None where nobody chose one."""
+        return self.operating_point.get("refuse_below")
 
     @property
     def features(self) -> FeatureConfig:
@@ -120,6 +138,28 @@ def read_info(path: Path) -> CheckpointInfo:
         raise CheckpointError(f"'{path.name}' describes itself wrongly: {faults}.", advice) from error
     except (ValueError, AttributeError) as error:
         raise CheckpointError(f"'{path.name}' describes itself wrongly: {error}.", advice) from error
+
+
+def rewrite_info(path: Path, info: CheckpointInfo) -> int:
+    """Replace what a checkpoint says of itself, leaving its tensors byte for byte; return its size in bytes.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, damaged or not a checkpoint.
+    StorageError
+        If it cannot be written; the checkpoint stays as it was.
+    """
+    read_info(path)  # refuses what is not ours
+    content = path.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    header["__metadata__"] |= {KEY: info.model_dump_json()}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin on a multiple of eight bytes
+    whole = len(text).to_bytes(8, "little") + text + content[8 + length :]
+    write_atomic(path, whole)
+    return len(whole)
 
 
 def load_tensors(path: Path, prefix: str, device: str | torch.device = "cpu") -> dict[str, Tensor]:

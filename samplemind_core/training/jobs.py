@@ -199,6 +199,7 @@ def _train(store: Store, settings: Settings, run: Run, observer: StoreObserver) 
     """Train, and leave the logits of the best and the last checkpoint behind."""
     from samplemind_core.data.dataset import load_clips
     from samplemind_core.training.predictions import leave_predictions
+    from samplemind_core.training.temperature import calibrate_checkpoint
     from samplemind_core.training.trainer import Trainer, TrainingData, describe_dataset
 
     config = RunConfig.model_validate(run.config)
@@ -235,6 +236,7 @@ def _train(store: Store, settings: Settings, run: Run, observer: StoreObserver) 
             if checkpoint.kind in {"best", "last"}:
                 for split in ("val", "test"):
                     leave_predictions(store, settings.root, checkpoint, clips, split, clips.class_names, trainer.device)
+                calibrate_checkpoint(store, settings.root, checkpoint, dataset.id)
     return outcome.status, outcome.reason, None
 
 
