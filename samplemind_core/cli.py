@@ -113,18 +113,75 @@ def import_(
         _show_dataset(workspace, dataset, as_json)
 
 
-@app.command()
-def datasets(as_json: Json = False) -> None:
+datasets_app = typer.Typer(help="List the datasets, or tell what differs between two.")
+app.add_typer(datasets_app, name="datasets")
+
+
+@datasets_app.callback(invoke_without_command=True)
+def datasets(context: typer.Context, as_json: Json = False) -> None:
     """List the datasets."""
+    if context.invoked_subcommand is not None:
+        return
     with _failing(as_json):
         found = Workspace().datasets()
     if as_json:
         _print_json_lines(row.as_dict() for row in found)
         return
     _table(
-        ("name", "clips", "classes", "not imported", "id"),
-        [(row.name, row.num_clips, ", ".join(row.class_names), row.num_rejected, row.id) for row in found],
+        ("name", "clips", "classes", "version", "excluded", "not imported", "id"),
+        [
+            (
+                row.name,
+                row.num_clips,
+                ", ".join(row.class_names),
+                row.version,
+                row.num_excluded,
+                row.num_rejected,
+                row.id,
+            )
+            for row in found
+        ],
     )
+
+
+@datasets_app.command("diff")
+def datasets_diff(
+    a: Annotated[str, typer.Argument(metavar="DATASET[@VERSION]")],
+    b: Annotated[str, typer.Argument(metavar="DATASET[@VERSION]")],
+    as_json: Json = False,
+) -> None:
+    """Show what differs between two datasets, or two versions of one, clip by clip."""
+    with _failing(as_json):
+        found = Workspace().diff(a, b)
+        if as_json:
+            _print_json(found.as_dict() | {"counts": found.counts(), "sentence": found.sentence})
+            return
+        out.print(f"{found.a} → {found.b}: {found.sentence}", markup=False)
+        for name, clips in ((found.a, found.only_a), (found.b, found.only_b)):
+            for clip in clips:
+                out.print(f"  only in {name}: {clip}", markup=False)
+        for one in found.changed:
+            values = "; ".join(f"{field} {before} → {after}" for field, (before, after) in one.values.items())
+            out.print(f"  {one.name}: {values}", markup=False)
+
+
+@app.command()
+def relabel(
+    dataset: Annotated[str, typer.Argument(metavar="DATASET")],
+    label: Annotated[str, typer.Argument(help="The class these clips shall have; a new name becomes a class.")],
+    clips: Annotated[list[str], typer.Argument(metavar="CLIP…", help="Ids or names of clips.")],
+    base: Annotated[int | None, typer.Option(help="Refuse if the dataset is no longer at this version.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Give clips another class, as a new version of their dataset."""
+    with _failing(as_json):
+        workspace = Workspace()
+        editor = workspace.edit(dataset, base=base)
+        made = editor.relabel(editor.find(clips), label)
+        if as_json:
+            _print_json(made.as_dict(), compact=True)
+        else:
+            out.print(f"{made.message}: {editor.dataset.name} is now version {made.version}.", markup=False)
 
 
 @app.command()

@@ -13,7 +13,8 @@
     ├── DataError              a collection of files could not become a dataset
     │   ├── ManifestError          a manifest's columns or rows
     │   ├── ArchiveError           a zip that is hostile, broken or over its limits
-    │   └── SplitError             no honest train/val/test split exists
+    │   ├── SplitError             no honest train/val/test split exists
+    │   └── VersionConflictError   a dataset changed under somebody's change
     ├── CheckpointError        a checkpoint that is missing, damaged or does not fit
     ├── TrainingError          a run that cannot start or go on
     │   └── NonFiniteLossError     the loss became NaN or infinite
@@ -99,6 +100,10 @@ class ArchiveError(DataError):
 
 class SplitError(DataError):
     """No honest train/val/test split of these clips exists."""
+
+
+class VersionConflictError(DataError):
+    """A dataset changed under somebody's change."""
 
 
 class CheckpointError(SampleMindError):

@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from samplemind_core.data.editing import Editor
     from samplemind_core.data.hearing import Heard
     from samplemind_core.data.sources import ImportOptions
+    from samplemind_core.data.versions import DatasetDiff
     from samplemind_core.evaluation.comparison import Comparison
     from samplemind_core.evaluation.embeddings import Embeddings, Neighbour
     from samplemind_core.evaluation.judging import Judged
@@ -130,6 +132,24 @@ class Workspace:
         """Return a dataset by name or id; raise :class:`NotFoundError` if there is none."""
         return self.store.datasets.get(name_or_id)
 
+    def clips(self, name_or_id: str, version: int | None = None) -> list[Clip]:
+        """Return the clips that take part in a dataset, as they are or as they were in a version."""
+        found = self.dataset(name_or_id)
+        clips = self.store.versions.clips(found if version is None else self.store.versions.at(found, version))
+        return [clip for clip in clips if not clip.excluded]
+
+    def edit(self, name_or_id: str, *, by: str | None = None, base: int | None = None) -> Editor:
+        """Return what changes a dataset; see :class:`samplemind_core.data.editing.Editor`."""
+        from samplemind_core.data.editing import Editor
+
+        return Editor(self.store, self.dataset(name_or_id), author=_user() if by is None else by, base=base)
+
+    def diff(self, a: str, b: str) -> DatasetDiff:
+        """Return what differs between two datasets, or versions of them (``NAME@VERSION``)."""
+        from samplemind_core.data.versions import diff, resolve_dataset
+
+        return diff(self.store, resolve_dataset(self.store, a), resolve_dataset(self.store, b))
+
     def rejects(self, dataset_id: str) -> list[Reject]:
         """Return what was not imported, with its reason."""
         return self.store.datasets.rejects(dataset_id)
@@ -215,6 +235,8 @@ class Workspace:
             created_at=now,
             queued_at=now,
             progress={"epochs": config.train.epochs},
+            dataset_version=found.version,
+            dataset_fingerprint=found.fingerprint,
         )
         self.store.runs.add(run)
         # For people who look into the folder; the worker reads the database.

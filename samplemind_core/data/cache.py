@@ -57,7 +57,7 @@ def feature_cache(
     Returns
     -------
     memmap of float16, shape (N, 1, n_mels, frames)
-        dB in [-top_db, 0], in the order of ``Clip.row``; read-only.
+        dB in [-top_db, 0], in the order of ``Clip.row``, excluded clips included; read-only.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def feature_cache(
         If the cache cannot be written.
     """
     file = cache_file(root, dataset.id, features)
-    shape = (dataset.num_clips, *features.shape)
+    shape = (dataset.num_rows, *features.shape)
     ready = _open(file, shape)
     if ready is not None:
         return ready
@@ -79,7 +79,7 @@ def feature_cache(
         with FileLock(f"{file}.lock"):
             ready = _open(file, shape)  # another process may have finished it while this one waited
             if ready is None:
-                _build(file, shape, root, store.datasets.clips(dataset.id), dataset, features, progress)
+                _build(file, shape, root, store.versions.clips(dataset), dataset, features, progress)
                 ready = _open(file, shape)
     if ready is None:
         raise DataError("The feature cache cannot be read back.", "Check the disk of the workspace.")

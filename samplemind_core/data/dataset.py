@@ -27,9 +27,9 @@ class ClipData:
     log_mel : memmap of float16, shape (N, 1, n_mels, frames)
         dB in [-top_db, 0]; mapped, not loaded.
     targets : ndarray of int64, shape (N,)
-        Index into ``class_names``.
+        Index into ``class_names``; -1 where the label of an excluded clip is none of them.
     split : ndarray of str, shape (N,)
-        ``train``, ``val`` or ``test``.
+        ``train``, ``val`` or ``test``; ``none`` for a clip that is excluded.
     clip_ids : ndarray of int64, shape (N,)
         Ids in the database.
     sources : ndarray of str, shape (N,)
@@ -68,18 +68,18 @@ def load_clips(
     features: FeatureConfig,
     progress: Callable[[int, int | None, str], None] | None = None,
 ) -> ClipData:
-    """Return a dataset's clips as arrays, computing its feature cache if needed.
+    """Return the clips of a dataset's version as arrays, computing its feature cache if needed.
 
     Parameters and errors are those of :func:`~samplemind_core.data.cache.feature_cache`.
     """
     from samplemind_core.data.cache import feature_cache
 
     log_mel = feature_cache(root, store, dataset, features, progress)
-    clips = store.datasets.clips(dataset.id)
+    clips = store.versions.clips(dataset)
     return ClipData(
         log_mel=log_mel,
         targets=np.array([clip.target for clip in clips], dtype=np.int64),
-        split=np.array([clip.split for clip in clips], dtype="<U5"),
+        split=np.array(["none" if clip.excluded else clip.split for clip in clips], dtype="<U5"),
         clip_ids=np.array([clip.id for clip in clips], dtype=np.int64),
         sources=np.array([clip.source for clip in clips], dtype=object),
         class_names=dataset.class_names,

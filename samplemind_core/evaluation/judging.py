@@ -166,15 +166,19 @@ def from_logits(
 def _judge_split(
     store: Store, settings: Settings, checkpoint: Checkpoint, dataset: Dataset, split: str
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.int64], tuple[str, ...]]:
-    from samplemind_core.training.predictions import read_logits
+    from samplemind_core.training.predictions import stored_logits
 
-    stored = store.runs.prediction(checkpoint, dataset.id, split)
-    if stored is None or not (settings.root / stored.path).exists():
+    # Labels and splits may have been edited since the answers were given: what was said stays, what is right is new.
+    clips = [clip for clip in store.versions.clips(dataset) if clip.split == split and not clip.excluded]
+    clip_ids = np.array([clip.id for clip in clips], dtype=np.int64)
+    found = stored_logits(store, settings.root, checkpoint, dataset.id, split)
+    if found is None or not np.array_equal(found.clip_ids, clip_ids):
         _compute(store, settings, checkpoint, dataset, split)
-        stored = store.runs.prediction(checkpoint, dataset.id, split)
-        assert stored is not None
-    found = read_logits(settings.root / stored.path)
-    return found.logits, found.targets, found.clip_ids, found.class_names
+        found = stored_logits(store, settings.root, checkpoint, dataset.id, split)
+        assert found is not None
+    places = {name: place for place, name in enumerate(found.class_names)}
+    targets = np.array([places.get(clip.label, -1) for clip in clips], dtype=np.int64)
+    return found.logits, targets, found.clip_ids, found.class_names
 
 
 def _compute(store: Store, settings: Settings, checkpoint: Checkpoint, dataset: Dataset, split: str) -> None:

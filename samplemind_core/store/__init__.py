@@ -4,11 +4,37 @@ from __future__ import annotations
 
 from samplemind_core.store.database import Database
 from samplemind_core.store.datasets import Datasets
-from samplemind_core.store.records import Checkpoint, Clip, Dataset, Epoch, Event, Prediction, Reject, Run, Task
+from samplemind_core.store.records import (
+    Change,
+    Checkpoint,
+    Clip,
+    Dataset,
+    Epoch,
+    Event,
+    Prediction,
+    Reject,
+    Run,
+    Task,
+    Version,
+)
 from samplemind_core.store.runs import Runs
 from samplemind_core.store.tasks import Tasks
+from samplemind_core.store.versions import Versions
 
-__all__ = ["Checkpoint", "Clip", "Dataset", "Epoch", "Event", "Prediction", "Reject", "Run", "Store", "Task"]
+__all__ = [
+    "Change",
+    "Checkpoint",
+    "Clip",
+    "Dataset",
+    "Epoch",
+    "Event",
+    "Prediction",
+    "Reject",
+    "Run",
+    "Store",
+    "Task",
+    "Version",
+]
 
 
 class Store:
@@ -23,6 +49,7 @@ class Store:
     def __init__(self, url: str) -> None:
         self._database = Database(url)
         self.datasets = Datasets(self._database)
+        self.versions = Versions(self._database)
         self.runs = Runs(self._database)
         self.tasks = Tasks(self._database)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ from samplemind_core.errors import NameTakenError, NotFoundError
 from samplemind_core.store.database import Database
 from samplemind_core.store.records import Clip, Dataset, Reject, Split
 from samplemind_core.store.tables import ClipRow, DatasetRow, RejectRow, RunRow
+from samplemind_core.store.versions import clip_record, first_version, insert_version
 
 T = TypeVar("T")
 BATCH = 5_000
@@ -25,7 +26,7 @@ class Datasets:
         self._db = database
 
     def add(self, dataset: Dataset, clips: Iterable[Clip], rejects: Iterable[Reject] = ()) -> Dataset:
-        """Store a dataset with all its clips, whole or not at all.
+        """Store a dataset with all its clips as its first version, whole or not at all.
 
         Raises
         ------
@@ -40,6 +41,7 @@ class Datasets:
                     session.execute(insert(ClipRow), [_clip_values(clip, dataset.id) for clip in rows])
                 for bad in _batches(rejects):
                     session.execute(insert(RejectRow), [{"dataset_id": dataset.id, **asdict(row)} for row in bad])
+                insert_version(session, first_version(dataset))
         except IntegrityError as error:
             if self.find(dataset.name) is None:
                 raise
@@ -73,20 +75,48 @@ class Datasets:
         *,
         split: Split | None = None,
         label: str | None = None,
+        source: str | None = None,
         text: str | None = None,
+        ids: Collection[int] | None = None,
+        excluded: bool | None = False,
         limit: int | None = None,
         offset: int = 0,
     ) -> list[Clip]:
-        """Return clips in the order of their cache rows, filtered and paged by the database."""
-        query = _clips_query(dataset_id, split, label, text).order_by(ClipRow.row).limit(limit).offset(offset)
+        """Return clips in the order of their cache rows, filtered and paged by the database.
+
+        Parameters
+        ----------
+        dataset_id : str
+        split, label, source : str, optional
+            Only clips of these.
+        text : str, optional
+            Only clips with this in their name or source.
+        ids : collection of int, optional
+            Only these clips.
+        excluded : bool, optional
+            Excluded clips instead of those that take part; both if None.
+        limit, offset : int
+            The page.
+        """
+        where = {"split": split, "label": label, "source": source, "excluded": excluded}
+        query = _clips_query(dataset_id, where, text, ids).order_by(ClipRow.row).limit(limit).offset(offset)
         with self._db.read() as session:
-            return [_clip(row) for row in session.scalars(query)]
+            return [clip_record(row) for row in session.scalars(query)]
 
     def count_clips(
-        self, dataset_id: str, *, split: Split | None = None, label: str | None = None, text: str | None = None
+        self,
+        dataset_id: str,
+        *,
+        split: Split | None = None,
+        label: str | None = None,
+        source: str | None = None,
+        text: str | None = None,
+        ids: Collection[int] | None = None,
+        excluded: bool | None = False,
     ) -> int:
-        """Return how many clips a filter leaves."""
-        query = select(func.count()).select_from(_clips_query(dataset_id, split, label, text).subquery())
+        """Return how many clips a filter leaves; see :meth:`clips`."""
+        where = {"split": split, "label": label, "source": source, "excluded": excluded}
+        query = select(func.count()).select_from(_clips_query(dataset_id, where, text, ids).subquery())
         with self._db.read() as session:
             return session.scalar(query) or 0
 
@@ -96,13 +126,27 @@ class Datasets:
             row = session.get(ClipRow, clip_id)
             if row is None:
                 raise NotFoundError(f"There is no clip {clip_id}.", "It may have been deleted with its dataset.")
-            return _clip(row)
+            return clip_record(row)
+
+    def sources(self, dataset_id: str) -> dict[str, dict[str, dict[str, int]]]:
+        """Return the number of clips that take part, as ``{source: {label: {split: n}}}``."""
+        query = (
+            select(ClipRow.source, ClipRow.label, ClipRow.split, func.count())
+            .where(ClipRow.dataset_id == dataset_id, ClipRow.excluded.is_(False))
+            .group_by(ClipRow.source, ClipRow.label, ClipRow.split)
+            .order_by(ClipRow.source)
+        )
+        table: dict[str, dict[str, dict[str, int]]] = {}
+        with self._db.read() as session:
+            for source, label, split, count in session.execute(query):
+                table.setdefault(source, {}).setdefault(label, {})[split] = count
+        return table
 
     def counts(self, dataset_id: str) -> dict[str, dict[str, int]]:
-        """Return the number of clips as ``{label: {split: n}}``."""
+        """Return the number of clips that take part, as ``{label: {split: n}}``."""
         query = (
             select(ClipRow.label, ClipRow.split, func.count())
-            .where(ClipRow.dataset_id == dataset_id)
+            .where(ClipRow.dataset_id == dataset_id, ClipRow.excluded.is_(False))
             .group_by(ClipRow.label, ClipRow.split)
         )
         table: dict[str, dict[str, int]] = {}
@@ -133,12 +177,11 @@ def name_taken(kind: str, name: str) -> NameTakenError:
     return NameTakenError(f"There is already a {kind} named '{name}'.", "Choose another name.")
 
 
-def _clips_query(dataset_id: str, split: Split | None, label: str | None, text: str | None) -> Any:
+def _clips_query(dataset_id: str, where: dict[str, Any], text: str | None, ids: Collection[int] | None) -> Any:
     query = select(ClipRow).where(ClipRow.dataset_id == dataset_id)
-    if split is not None:
-        query = query.where(ClipRow.split == split)
-    if label is not None:
-        query = query.where(ClipRow.label == label)
+    query = query.filter_by(**{name: value for name, value in where.items() if value is not None})
+    if ids is not None:
+        query = query.where(ClipRow.id.in_(ids))
     if text:
         query = query.where(
             or_(ClipRow.name.icontains(text, autoescape=True), ClipRow.source.icontains(text, autoescape=True))
@@ -158,10 +201,6 @@ def _dataset(row: DatasetRow) -> Dataset:
         **{name: getattr(row, name) for name in Dataset.__dataclass_fields__}
         | {"class_names": tuple(row.class_names), "warnings": tuple(row.warnings)}
     )
-
-
-def _clip(row: ClipRow) -> Clip:
-    return Clip(**{name: getattr(row, name) for name in Clip.__dataclass_fields__})
 
 
 def _batches(rows: Iterable[T]) -> Iterable[Sequence[T]]:

@@ -8,6 +8,9 @@ from typing import Any, Literal
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
+EditKind = Literal["import", "relabel", "exclude", "include", "group", "move", "split", "undo", "redo"]
+ClipField = Literal["label", "source", "split", "excluded"]
+
 RunStatus = Literal["queued", "running", "stopping", "finished", "stopped", "failed", "interrupted"]
 ACTIVE: tuple[RunStatus, ...] = ("running", "stopping")
 ENDED: tuple[RunStatus, ...] = ("finished", "stopped", "failed", "interrupted")
@@ -29,7 +32,8 @@ class Dataset(Record):
     """An imported collection with its manifest and splits.
 
     ``kind`` is ``audio`` (clips are files) or ``features`` (clips are ready log-mel spectrograms,
-    described by ``features``). ``synthetic`` marks sounds made by this product.
+    described by ``features``). ``synthetic`` marks sounds made by this product. Every change is a
+    new ``version``; ``num_clips`` counts what takes part in it, ``num_excluded`` what was set aside.
     """
 
     id: str
@@ -45,11 +49,21 @@ class Dataset(Record):
     synthetic: bool = False
     features: dict[str, Any] | None = None
     warnings: tuple[str, ...] = ()
+    version: int = 1
+    num_excluded: int = 0
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of the feature cache: clips that take part and clips that were excluded."""
+        return self.num_clips + self.num_excluded
 
 
 @dataclass(frozen=True, slots=True)
 class Clip(Record):
-    """One labelled file or spectrogram. ``row`` is its place in the feature cache."""
+    """One labelled file or spectrogram.
+
+    ``row`` is its place in the feature cache, which it keeps when it is relabelled or excluded.
+    """
 
     row: int
     name: str
@@ -67,6 +81,7 @@ class Clip(Record):
     extra: dict[str, Any] = field(default_factory=dict)
     id: int | None = None
     dataset_id: str | None = None
+    excluded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +93,44 @@ class Reject(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class Version(Record):
+    """What a dataset became by one change. The first one is its import.
+
+    ``reverts`` is the version that an undo took back or a redo brought again; ``num_changes`` counts
+    the values that differ from the version before.
+    """
+
+    dataset_id: str
+    version: int
+    kind: EditKind
+    message: str
+    author: str
+    created_at: float
+    fingerprint: str
+    class_names: tuple[str, ...]
+    num_clips: int
+    num_excluded: int
+    seed: int
+    num_changes: int = 0
+    reverts: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change(Record):
+    """One value of one clip that a version changed."""
+
+    clip_id: int
+    field: ClipField
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True, slots=True)
 class Run(Record):
-    """One training run, from the queue to its end. ``config`` is a stored ``RunConfig``."""
+    """One training run, from the queue to its end. ``config`` is a stored ``RunConfig``.
+
+    It trains on one version of its dataset, whatever the dataset becomes meanwhile.
+    """
 
     id: str
     name: str
@@ -100,6 +151,8 @@ class Run(Record):
     stop_requested: bool = False
     end_reason: str | None = None
     error: str | None = None
+    dataset_version: int = 1
+    dataset_fingerprint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

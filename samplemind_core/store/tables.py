@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Boolean, Float, ForeignKey, Index, Integer, MetaData, String, Text
+from sqlalchemy import JSON, BigInteger, Boolean, Float, ForeignKey, Index, Integer, MetaData, String, Text, false
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 NAMING = {
@@ -41,6 +41,8 @@ class DatasetRow(Base):
     synthetic: Mapped[bool] = mapped_column(Boolean)
     features: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     warnings: Mapped[list[str]] = mapped_column(JSON)
+    version: Mapped[int] = mapped_column(Integer, server_default="1")
+    num_excluded: Mapped[int] = mapped_column(Integer, server_default="0")
 
 
 class ClipRow(Base):
@@ -65,6 +67,53 @@ class ClipRow(Base):
     duration_s: Mapped[float | None] = mapped_column(Float(53))
     num_bytes: Mapped[int | None] = mapped_column(BigInteger)
     extra: Mapped[dict[str, Any]] = mapped_column(JSON)
+    excluded: Mapped[bool] = mapped_column(Boolean, server_default=false())
+
+
+class VersionRow(Base):
+    """What a dataset became by one change."""
+
+    __tablename__ = "dataset_versions"
+
+    dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id", ondelete="CASCADE"), primary_key=True)
+    version: Mapped[int] = mapped_column(Integer, primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    message: Mapped[str] = mapped_column(Text)
+    author: Mapped[str] = mapped_column(String(200))
+    created_at: Mapped[float] = mapped_column(Float(53))
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    class_names: Mapped[list[str]] = mapped_column(JSON)
+    num_clips: Mapped[int] = mapped_column(Integer)
+    num_excluded: Mapped[int] = mapped_column(Integer)
+    seed: Mapped[int] = mapped_column(BigInteger)
+    num_changes: Mapped[int] = mapped_column(Integer)
+    reverts: Mapped[int | None] = mapped_column(Integer)
+
+
+class ChangeRow(Base):
+    """One value of one clip that a version changed."""
+
+    __tablename__ = "clip_changes"
+    __table_args__ = (Index("ix_clip_changes_dataset_version", "dataset_id", "version"),)
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id", ondelete="CASCADE"))
+    version: Mapped[int] = mapped_column(Integer)
+    clip_id: Mapped[int] = mapped_column(Key)
+    field: Mapped[str] = mapped_column(String(16))
+    before: Mapped[Any] = mapped_column(JSON)
+    after: Mapped[Any] = mapped_column(JSON)
+
+
+class KeptRow(Base):
+    """A finding about a dataset that somebody looked at and found to be in order."""
+
+    __tablename__ = "kept_findings"
+
+    dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id", ondelete="CASCADE"), primary_key=True)
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    author: Mapped[str] = mapped_column(String(200))
+    created_at: Mapped[float] = mapped_column(Float(53))
 
 
 class RejectRow(Base):
@@ -103,6 +152,8 @@ class RunRow(Base):
     stop_requested: Mapped[bool] = mapped_column(Boolean)
     end_reason: Mapped[str | None] = mapped_column(Text)
     error: Mapped[str | None] = mapped_column(Text)
+    dataset_version: Mapped[int] = mapped_column(Integer, server_default="1")
+    dataset_fingerprint: Mapped[str | None] = mapped_column(String(64))
 
 
 class EpochRow(Base):

@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 from samplemind_core.errors import JobError, NotFoundError
 from samplemind_core.store.database import Database
 from samplemind_core.store.records import Task, TaskStatus
-from samplemind_core.store.runs import storable
 from samplemind_core.store.tables import TaskRow
+from samplemind_core.store.values import storable
 
 RESUMABLE: tuple[TaskStatus, ...] = ("stopped", "failed", "interrupted")
 

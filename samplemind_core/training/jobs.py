@@ -203,7 +203,8 @@ def _train(store: Store, settings: Settings, run: Run, observer: StoreObserver) 
     from samplemind_core.training.trainer import Trainer, TrainingData, describe_dataset
 
     config = RunConfig.model_validate(run.config)
-    dataset = store.datasets.get(run.dataset_id)
+    # A run goes on with what it began with, whatever the dataset became meanwhile.
+    dataset = store.versions.at(store.datasets.get(run.dataset_id), run.dataset_version)
 
     def features_progress(done: int, total: int | None, what: str) -> None:
         observer.on_progress({"stage": what, "step": done, "steps": total or 0})

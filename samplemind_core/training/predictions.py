@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from samplemind_core.errors import CheckpointError
 from samplemind_core.files import write_atomic
+from samplemind_core.store.records import SPLITS
 
 if TYPE_CHECKING:
     import torch
@@ -88,6 +89,12 @@ def read_logits(path: Path) -> Logits:
         ) from error
 
 
+def stored_logits(store: Store, root: Path, checkpoint: Checkpoint, dataset_id: str, split: str) -> Logits | None:
+    """Return the logits that a checkpoint left on a split as it was then; None where there are none."""
+    known = store.runs.prediction(checkpoint, dataset_id, split)
+    return read_logits(root / known.path) if known is not None and (root / known.path).exists() else None
+
+
 def leave_predictions(
     store: Store,
     root: Path,
@@ -99,6 +106,9 @@ def leave_predictions(
 ) -> None:
     """Store a checkpoint's logits on one split of a dataset, unless they are there already.
 
+    Clips change sides when a dataset is edited. What was computed for a clip in another split stays
+    good, so that only clips without any answer go through the network.
+
     Parameters
     ----------
     root : Path
@@ -108,15 +118,24 @@ def leave_predictions(
     class_names : tuple of str
         The checkpoint's classes; clips are matched to them by label.
     """
-    known = store.runs.prediction(checkpoint, clips.dataset.id, split)
-    if known is not None and (root / known.path).exists():
-        return
     rows = clips.indices(split)
-    logits = compute_logits(root / checkpoint.path, clips.log_mel, rows, device)
+    wanted = clips.clip_ids[rows]
+    there = stored_logits(store, root, checkpoint, clips.dataset.id, split)
+    if there is not None and np.array_equal(there.clip_ids, wanted):
+        return
+    logits = np.zeros((len(rows), len(class_names)), np.float32)
+    known = np.zeros(len(rows), bool)
+    for side in SPLITS:
+        found = stored_logits(store, root, checkpoint, clips.dataset.id, side)
+        if found is not None and found.class_names == class_names:
+            _, mine, theirs = np.intersect1d(wanted, found.clip_ids, return_indices=True)
+            logits[mine], known[mine] = found.logits[theirs], True
+    if not known.all():
+        logits[~known] = compute_logits(root / checkpoint.path, clips.log_mel, rows[~known], device)
     places = np.array([class_names.index(name) if name in class_names else -1 for name in clips.class_names])
     name = f"{checkpoint.kind}-{checkpoint.epoch:04d}-{clips.dataset.id}-{split}.npz"
     path = root / "runs" / checkpoint.run_id / "predictions" / name
-    write_logits(path, Logits(logits, places[clips.targets[rows]], clips.clip_ids[rows], class_names))
+    write_logits(path, Logits(logits, places[clips.targets[rows]], wanted, class_names))
     store.runs.put_prediction(
         {
             "checkpoint_id": checkpoint.id,

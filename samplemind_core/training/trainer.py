@@ -518,4 +518,4 @@ def _mean_or_none(correct: Tensor) -> float | None:
 
 def describe_dataset(dataset: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a checkpoint keeps of its dataset."""
-    return {name: dataset[name] for name in ("id", "name", "fingerprint", "num_clips", "synthetic")}
+    return {name: dataset[name] for name in ("id", "name", "version", "fingerprint", "num_clips", "synthetic")}

@@ -149,6 +149,22 @@ def test_import_of_a_manifest(call: Call, bursts: Callable[..., Path], tmp_path:
     assert "genre" in wrong["error"]
 
 
+def test_a_relabel_and_what_differs_since(call: Call, bursts: Callable[..., Path]) -> None:
+    call("import", str(bursts(per_class=4)), "--name", "tones")
+    made = only(call("relabel", "tones", "middle", "high/high-000.wav", "--json"))
+    assert (made["version"], made["message"]) == (2, "Relabelled 1 sample as middle")
+    found = only(call("datasets", "diff", "tones@1", "tones", "--json"))
+    assert found["counts"] == {"label": 1}
+    assert found["changed"][0]["values"] == {"label": ["high", "middle"]}
+    shown = call("datasets", "diff", "tones@1", "tones")
+    assert "high-000.wav: label high → middle" in shown.stdout
+    late = call("relabel", "tones", "low", "high/high-001.wav", "--base", "1", "--json")
+    assert (late.exit_code, json.loads(late.stdout)["kind"]) == (1, "VersionConflictError")
+    lost = call("relabel", "tones", "low", "nothing.wav", "--json")
+    assert "no clips called 'nothing.wav'" in json.loads(lost.stdout)["error"]
+    assert json.loads(call("datasets", "--json").stdout)["version"] == 2
+
+
 def test_an_import_of_nothing_leaves_nothing(call: Call, tmp_path: Path) -> None:
     told = only(call("import", tmp_path / "missing", "--name", "x", "--json", rc=1))
     assert "missing" in told["error"]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from samplemind_core.store import Epoch, Run, Store
-from samplemind_core.store.runs import storable
+from samplemind_core.store.values import storable
 
 Make = Callable[..., Run]
 WORKER = {"host": "here", "pid": 1, "started": 2.5}
