@@ -137,7 +137,7 @@ class Trainer:
         model = build_model(config.model, len(data.class_names), config.features)
         self.model: AudioClassifier = model.to(self.device, memory_format=self.layout)  # type: ignore[call-overload]
         self.averaged = copy.deepcopy(self.model).requires_grad_(False) if config.train.ema_decay else None
-        self.optimizer = _build_optimizer(config.train, self.model)
+        self.optimizer = build_optimizer(config.train, self.model)
         self.plateau = Plateau(config.train.plateau_factor, config.train.plateau_patience)
 
         self.feed = Feed(data.log_mel, data.targets, self.device)
@@ -450,7 +450,8 @@ def _check(config: RunConfig, data: TrainingData) -> None:
             )
 
 
-def _build_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:
+def build_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:
+    """Return the optimizer that a configuration names, over all weights of a network."""
     parameters = list(model.parameters())
     fused = next(model.parameters()).device.type in {"cpu", "cuda"}
     if config.optimizer == "adam":

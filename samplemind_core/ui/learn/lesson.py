@@ -62,7 +62,7 @@ def figure(chart: go.Figure, *, key: str, alt: str = "") -> None:
 
     ``alt`` replaces the alternative that the figure brings in ``layout.meta["alt"]``.
     """
-    living_figure(chart, key=f"learn-{key}", alt=alt)
+    living_figure(chart, key=f"learn-figure-{key}", alt=alt)
 
 
 def sound(waveform: npt.NDArray[np.floating], sample_rate_hz: int, label: str, *details: str) -> Sound:

@@ -43,6 +43,7 @@ def stage(
     *,
     run: str = "Run",
     step: str | None = "One step",
+    pace: int = 1_000,
 ) -> None:
     """Draw buttons and something that learns.
 
@@ -60,6 +61,8 @@ def stage(
         Draws it as it stands.
     run, step : str
         Labels; without ``step`` it only runs.
+    pace : int
+        Most steps between two pictures, where the eye is to follow.
     """
     play = _play(key, settings, build)
     if play.running and time.monotonic() - play.seen_at > AWAY_S:
@@ -92,7 +95,7 @@ def stage(
     def picture() -> None:
         play.seen_at = time.monotonic()
         if play.running:
-            _slice(play, advance)
+            _slice(play, advance, pace)
         draw(play.thing)
         if play.over and play.running:
             play.running = False
@@ -132,10 +135,12 @@ def _play(key: str, settings: Hashable, build: Callable[[], Any]) -> Play:
     return kept
 
 
-def _slice(play: Play, advance: Callable[[Any], bool]) -> None:
+def _slice(play: Play, advance: Callable[[Any], bool], pace: int) -> None:
     def work() -> None:
         end = time.perf_counter() + SLICE_S
-        while not play.over and time.perf_counter() < end:
+        for _ in range(pace):
+            if play.over or time.perf_counter() > end:
+                break
             play.over = not advance(play.thing)
 
     slice_of(work)
