@@ -276,26 +276,14 @@ def compare(
     with _failing(as_json):
         if len(checkpoints) < 2:
             raise SampleMindError("Expected at least two checkpoints, got one.", "For example: compare run-1 run-2")
-        workspace = Workspace()
         with err.status("Comparing"):
-            found = [
-                workspace.compare(checkpoints[0], other, dataset=dataset, split=split) for other in checkpoints[1:]
-            ]
-            adjusted = _holm([one.p_value for one in found])
-    pairs = list(zip(checkpoints[1:], found, adjusted, strict=True))
+            found = Workspace().compare_many(checkpoints, dataset=dataset, split=split)
     if as_json:
-        _print_json(
-            {
-                "split": split,
-                "comparisons": [
-                    {"a": checkpoints[0], "b": other, **one.as_dict(), "p_value_holm": p} for other, one, p in pairs
-                ],
-            }
-        )
+        pairs = [{"a": checkpoints[0], "b": b, **one.as_dict()} for b, one in zip(checkpoints[1:], found, strict=True)]
+        _print_json({"split": split, "comparisons": pairs})
         return
-    for _, one, p in pairs:
-        note = f" After Holm's correction for {len(pairs)} comparisons p = {p:.3f}." if len(pairs) > 1 else ""
-        out.print(one.sentence + note, markup=False)
+    for one in found:
+        out.print(one.sentence, markup=False)
 
 
 @app.command()
@@ -516,12 +504,6 @@ def _escaped(text: str) -> str:
     from rich.markup import escape
 
     return escape(text)
-
-
-def _holm(p_values: list[float]) -> tuple[float, ...]:
-    from samplemind_core.evaluation.comparison import holm
-
-    return holm(p_values)
 
 
 def _audio_files(paths: Iterable[Path], suffixes: frozenset[str]) -> Iterator[Path]:

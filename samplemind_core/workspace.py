@@ -11,7 +11,7 @@ import getpass
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -379,12 +379,19 @@ class Workspace:
         DataError
             If no clip is left that both could name.
         """
-        from samplemind_core.evaluation.comparison import compare_logits
+        return self.compare_many([ref_a, ref_b], dataset=dataset, split=split)[0]
+
+    def compare_many(
+        self, refs: Sequence[str], *, dataset: str | None = None, split: str = "test"
+    ) -> tuple[Comparison, ...]:
+        """Return the first checkpoint's comparison with each other one, corrected for their number."""
+        from samplemind_core.evaluation.comparison import compare_many
         from samplemind_core.evaluation.lineup import line_up, mean_members
 
-        dataset = dataset or self.resolve((mean_members(ref_a) or [ref_a])[0])[0].dataset_id
-        (a, b), _ = line_up([self.judge(ref, dataset=dataset, split=split) for ref in (ref_a, ref_b)])
-        return compare_logits(a.logits, b.logits, a.targets, name_a=ref_a, name_b=ref_b, groups=a.sources.tolist())
+        dataset = dataset or self.resolve((mean_members(refs[0]) or refs)[0])[0].dataset_id
+        judged, _ = line_up([self.judge(ref, dataset=dataset, split=split) for ref in refs])
+        named = [(ref, one.logits) for ref, one in zip(refs, judged, strict=True)]
+        return compare_many(named, judged[0].targets, groups=judged[0].sources.tolist())
 
     def embeddings(self, ref: str, *, dataset: str | None = None, progress: Progress | None = None) -> Embeddings:
         """Return where a checkpoint's network puts the clips of a dataset, stored or computed now."""

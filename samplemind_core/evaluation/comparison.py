@@ -9,17 +9,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from statistics import NormalDist
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from samplemind_core.errors import ConfigError, DataError
-from samplemind_core.evaluation.metrics import check_confidence, check_logits, plain
+from samplemind_core.evaluation.metrics import Interval, check_logits, plain
+from samplemind_core.evaluation.resampling import RESAMPLES, SCORES, Resampled, resample_scores, score_models
 
 SIGNIFICANCE = 0.05
-# Resamples drawn at a time are limited to about this many counts, which keeps the memory near 16 MB.
-_CHUNK_COUNTS = 2_000_000
+# How often a difference of the measured size would be found with the number of clips that is asked for.
+POWER = 0.8
 
 
 def mcnemar_exact(only_a: int, only_b: int) -> float:
@@ -110,59 +112,10 @@ def paired_bootstrap(
         raise DataError(f"Expected one entry per clip in each array, got {shapes}.", "Compare on the same clips.")
     if a.size == 0:
         raise DataError("Expected at least one clip to compare on, got none.", "Choose a split that holds clips.")
-    if resamples < 100:
-        raise ConfigError(f"resamples must be at least 100, got {resamples}.", "The usual choice is 10,000.")
-    gains, sizes = _group_totals(b.astype(np.int64) - a.astype(np.int64), groups)
-    tail = _tail_share(len(sizes), confidence)
-    if tail is None:
-        return -1.0, 1.0
-    differences = _resampled_differences(gains, sizes, resamples, np.random.default_rng(seed))
-    low, high = np.quantile(differences, [tail, 1.0 - tail])
-    return float(low), float(high)
-
-
-def _group_totals(
-    gain: npt.NDArray[np.int64], groups: Sequence[Any] | npt.NDArray[Any] | None
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return per group what B gains on A, and the number of clips."""
-    if groups is None:
-        return gain, np.ones_like(gain)
-    # A dictionary, not np.unique: groups may mix None with text, which does not sort.
-    numbers: dict[Any, int] = {}
-    index = np.fromiter((numbers.setdefault(group, len(numbers)) for group in groups), dtype=np.int64, count=len(gain))
-    gains = np.zeros(len(numbers), dtype=np.int64)
-    np.add.at(gains, index, gain)
-    return gains, np.bincount(index, minlength=len(numbers)).astype(np.int64)
-
-
-def _tail_share(num_groups: int, confidence: float) -> float | None:
-    """Return the share cut from each end; None when one group leaves nothing to resample."""
-    check_confidence(confidence)
-    if num_groups < 2:
-        return None
-    from scipy.stats import norm, t
-
-    spread = math.sqrt(num_groups / (num_groups - 1)) * float(t.ppf(0.5 + confidence / 2, num_groups - 1))
-    return float(norm.cdf(-spread))
-
-
-def _resampled_differences(
-    gains: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64], resamples: int, rng: np.random.Generator
-) -> npt.NDArray[np.float64]:
-    """Return ``resamples`` differences in accuracy, each over as many groups as there are.
-
-    Groups with equal gain and size are interchangeable, so it is enough to draw how many of each
-    kind come up: the same distribution, with 3 kinds instead of 2,000 clips in the common case.
-    """
-    kinds, how_many = np.unique(np.stack([gains, sizes], axis=1), axis=0, return_counts=True)
-    shares = how_many / how_many.sum()
-    rows = max(1, _CHUNK_COUNTS // len(kinds))
-    totals = [
-        rng.multinomial(len(gains), shares, size=min(rows, resamples - start)) @ kinds
-        for start in range(0, resamples, rows)
-    ]
-    gained, drawn = np.concatenate(totals).T
-    return np.asarray(gained / drawn, dtype=np.float64)
+    counts = resample_scores(
+        np.stack([a, b]).astype(np.int64), np.ones(len(a), dtype=np.int64), 2, groups, resamples=resamples, seed=seed
+    )
+    return counts.interval("accuracy", 1, minus=0, confidence=confidence)
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:
@@ -205,32 +158,46 @@ class Comparison:
 
     Attributes
     ----------
-    num_clips : int
+    num_clips, num_sources : int
+        Clips that both judged, and the sources they come from.
     accuracy_a, accuracy_b, difference : float
         Fractions; the difference is B minus A.
     interval : tuple of float
-        95 % bootstrap interval of the difference.
+        95 % bootstrap interval of the difference, drawing whole sources.
+    balanced_accuracy_difference, macro_f1_difference : float
+        B minus A, as fractions, with their 95 % bootstrap intervals.
     only_a, only_b, both_right, both_wrong : int
         Clips by who gets them right.
     p_value : float
         McNemar's exact test.
+    p_value_holm : float
+        The same after Holm's correction for the number of comparisons made together.
     verdict : {'a', 'b', 'undecided'}
-        The better model, if the p-value is below 0.05 and the interval excludes 0.
+        The better model, if the corrected p-value is below 0.05 and the interval excludes 0.
+    num_needed : int or None
+        Where undecided: clips that would tell a difference of this size four times in five.
     sentence : str
         The finding in words.
     """
 
     num_clips: int
+    num_sources: int
     accuracy_a: float
     accuracy_b: float
     difference: float
-    interval: tuple[float, float]
+    interval: Interval
+    balanced_accuracy_difference: float
+    balanced_accuracy_interval: Interval
+    macro_f1_difference: float
+    macro_f1_interval: Interval
     only_a: int
     only_b: int
     both_right: int
     both_wrong: int
     p_value: float
+    p_value_holm: float
     verdict: Literal["a", "b", "undecided"]
+    num_needed: int | None
     sentence: str
 
     def as_dict(self) -> dict[str, Any]:
@@ -248,69 +215,166 @@ def compare_logits(
     groups: Sequence[Any] | npt.NDArray[Any] | None = None,
     seed: int = 0,
 ) -> Comparison:
-    """Compare two models by their logits on the same clips, in the same order.
+    """Compare two models by their logits on the same clips, in the same order; see :func:`compare_many`."""
+    return compare_many([(name_a, logits_a), (name_b, logits_b)], targets, groups=groups, seed=seed)[0]
+
+
+def compare_many(
+    models: Sequence[tuple[str, npt.ArrayLike]],
+    targets: npt.ArrayLike,
+    *,
+    groups: Sequence[Any] | npt.NDArray[Any] | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> tuple[Comparison, ...]:
+    """Compare one model with each of some others by their logits on the same clips, in the same order.
 
     Parameters
     ----------
-    logits_a, logits_b : array_like, shape (N, C)
+    models : sequence of (str, array_like of shape (N, C))
+        What the sentences call each, and its logits. The first is A of every comparison.
     targets : array_like of int, shape (N,)
-    name_a, name_b : str
-        What the sentence calls them.
     groups : sequence, shape (N,), optional
         Source of each clip, for the bootstrap.
-    seed : int
+    resamples, seed : int
         Of the bootstrap.
 
     Returns
     -------
-    Comparison
+    tuple of Comparison
+        One for each model after the first, corrected for their number.
 
     Raises
     ------
     DataError
-        If there are no clips, the shapes disagree, a logit is not finite or a target is no class.
+        If there are fewer than two models, no clips, the shapes disagree, a logit is not finite or a
+        target is no class.
     """
-    scores_a, labels = check_logits(logits_a, targets)
-    scores_b, _ = check_logits(logits_b, targets)
-    if scores_a.shape != scores_b.shape:
-        raise DataError(
-            f"Expected logits of the same classes, got {scores_a.shape[1]} and {scores_b.shape[1]} columns.",
-            "Compare checkpoints that were trained on the same classes.",
+    if len(models) < 2:
+        raise DataError(f"Expected at least two models to compare, got {len(models)}.", "Choose another checkpoint.")
+    names = [name for name, _ in models]
+    checked = [check_logits(logits, targets) for _, logits in models]
+    labels = checked[0][1]
+    for scores, _ in checked[1:]:
+        if scores.shape != checked[0][0].shape:
+            raise DataError(
+                f"Expected logits of the same classes, got {checked[0][0].shape[1]} and {scores.shape[1]} columns.",
+                "Compare checkpoints that were trained on the same classes.",
+            )
+    answers = np.stack([scores.argmax(axis=1) for scores, _ in checked])
+    right = answers == labels
+    resampled = resample_scores(answers, labels, checked[0][0].shape[1], groups, resamples=resamples, seed=seed)
+    measured = score_models(answers, labels, checked[0][0].shape[1])
+    only = [(int((right[0] & ~one).sum()), int((one & ~right[0]).sum())) for one in right[1:]]
+    p_values = [mcnemar_exact(*counts) for counts in only]
+    corrected = holm(p_values)
+    return tuple(
+        _comparison(
+            (names[0], names[place]), right[[0, place]], only[place - 1], (p_values[place - 1], corrected[place - 1]),
+            len(p_values), measured[place] - measured[0], resampled, place, grouped=groups is not None,
         )
-    right_a, right_b = scores_a.argmax(axis=1) == labels, scores_b.argmax(axis=1) == labels
-    num_clips = len(labels)
-    only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
-    p_value = mcnemar_exact(only_a, only_b)
-    low, high = paired_bootstrap(right_a, right_b, groups, seed=seed)
+        for place in range(1, len(names))
+    )  # fmt: skip
+
+
+def num_needed(only_a: int, only_b: int, num_clips: int, design_effect: float = 1.0) -> int | None:
+    """Return how many clips would tell a difference of the measured size, four times in five.
+
+    Parameters
+    ----------
+    only_a, only_b, num_clips : int
+        Clips that only A, or only B, gets right, of how many.
+    design_effect : float
+        How many times wider than for independent clips the difference varies, as a variance.
+
+    Returns
+    -------
+    int or None
+        None where no difference was measured, or where these clips are enough.
+
+    References
+    ----------
+    R. J. Connor (1987), "Sample size for testing differences in proportions for the paired-sample
+    design", Biometrics 43(1).
+    """
+    difference, discordant = abs(only_b - only_a) / num_clips, (only_a + only_b) / num_clips
+    if difference == 0:
+        return None
+    normal = NormalDist()
+    z_error, z_power = normal.inv_cdf(1 - SIGNIFICANCE / 2), normal.inv_cdf(POWER)
+    # Discordant shares cannot be smaller than their difference; rounding could say so.
+    spread = math.sqrt(max(0.0, discordant - difference**2))
+    needed = ((z_error * math.sqrt(discordant) + z_power * spread) / difference) ** 2 * max(1.0, design_effect)
+    return math.ceil(needed) if needed > num_clips else None
+
+
+def _comparison(
+    names: tuple[str, str],
+    right: npt.NDArray[np.bool_],
+    only: tuple[int, int],
+    p_values: tuple[float, float],
+    num_comparisons: int,
+    differences: npt.NDArray[np.float64],
+    resampled: Resampled,
+    place: int,
+    *,
+    grouped: bool,
+) -> Comparison:
+    (name_a, name_b), (right_a, right_b), (only_a, only_b), (p_value, corrected) = names, right, only, p_values
+    num_clips = len(right_a)
+    intervals = [resampled.interval(score, place, minus=0) for score in SCORES]
+    low, high = intervals[0]
     verdict: Literal["a", "b", "undecided"] = "undecided"
-    if p_value < SIGNIFICANCE and low > 0:
+    if corrected < SIGNIFICANCE and low > 0:
         verdict = "b"
-    elif p_value < SIGNIFICANCE and high < 0:
+    elif corrected < SIGNIFICANCE and high < 0:
         verdict = "a"
     difference = (only_b - only_a) / num_clips
+    tested = f"exact McNemar {_p(p_value)}"
+    if num_comparisons > 1:
+        tested += f", after Holm's correction for {num_comparisons} comparisons {_p(corrected)}"
     findings = (
         f"{_points(difference)} points (95 % interval {_points(low)} to {_points(high)}), "
-        f"{_count(only_b)} fixed, {only_a:,} broken, exact McNemar {_p(p_value)}"
+        f"{_count(only_b)} fixed, {only_a:,} broken, {tested}"
     )
+    needed = None
     if verdict == "undecided":
-        sources = "" if groups is None else f" from {_count(len(set(groups)), 'source')}"
+        independent = ((only_a + only_b) / num_clips - difference**2) / num_clips
+        effect = resampled.variance("accuracy", place, 0) / independent if independent > 0 else 1.0
+        needed = num_needed(only_a, only_b, num_clips, effect)
+        sources = f" from {_count(resampled.num_groups, 'source')}" if grouped else ""
         sentence = f"No difference can be told from {_count(num_clips)}{sources}: {name_b} against {name_a} {findings}."
+        if needed is not None:
+            sentence += f" To tell a difference of this size, you would need about {_rounded(needed):,} clips."
     else:
         sentence = f"{name_b} is {'better' if verdict == 'b' else 'worse'} than {name_a}: {findings}."
     return Comparison(
         num_clips=num_clips,
+        num_sources=resampled.num_groups,
         accuracy_a=float(right_a.mean()),
         accuracy_b=float(right_b.mean()),
         difference=difference,
-        interval=(low, high),
+        interval=intervals[0],
+        balanced_accuracy_difference=float(differences[1]),
+        balanced_accuracy_interval=intervals[1],
+        macro_f1_difference=float(differences[2]),
+        macro_f1_interval=intervals[2],
         only_a=only_a,
         only_b=only_b,
         both_right=int((right_a & right_b).sum()),
         both_wrong=int((~right_a & ~right_b).sum()),
         p_value=p_value,
+        p_value_holm=corrected,
         verdict=verdict,
+        num_needed=needed,
         sentence=sentence,
     )
+
+
+def _rounded(number: int) -> int:
+    """Return a number with two leading digits: more would promise too much."""
+    step: int = 10 ** max(0, len(str(number)) - 2)
+    return int(math.ceil(number / step) * step)
 
 
 def _points(fraction: float) -> str:

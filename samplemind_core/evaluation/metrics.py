@@ -152,6 +152,7 @@ class ClassReport:
     predicted: int
     recall_interval: Interval
     precision_interval: Interval
+    f1_interval: Interval
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as plain JSON types."""
@@ -249,7 +250,18 @@ def _class_report(matrix: npt.NDArray[np.int64], index: int, label: str) -> Clas
         predicted=predicted,
         recall_interval=wilson_interval(hits, support),
         precision_interval=wilson_interval(hits, predicted),
+        f1_interval=_f1_interval(hits, support + predicted - hits),
     )
+
+
+def _f1_interval(hits: int, involved: int) -> Interval:
+    """Return an interval of F1 from the clips that are of the class or called so.
+
+    F1 rises with their share of hits J (the Jaccard index) as 2 J / (1 + J), so the ends of J's
+    interval give those of F1.
+    """
+    low, high = wilson_interval(hits, involved)
+    return 2 * low / (1 + low), 2 * high / (1 + high)
 
 
 def _mean(shares: Sequence[float | None]) -> float:

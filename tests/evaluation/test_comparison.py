@@ -70,24 +70,6 @@ def test_bootstrap_is_reproducible_and_takes_any_group_names() -> None:
     assert paired_bootstrap(a, b, names, seed=5) != paired_bootstrap(a, b, names, seed=6)
 
 
-def test_bootstrap_draws_in_chunks_as_many_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    from samplemind_core.evaluation import comparison
-
-    sizes = []
-    real = comparison._resampled_differences
-
-    def spy(*args):
-        result = real(*args)
-        sizes.append(len(result))
-        return result
-
-    monkeypatch.setattr(comparison, "_CHUNK_COUNTS", 700)
-    monkeypatch.setattr(comparison, "_resampled_differences", spy)
-    rng = np.random.default_rng(0)
-    paired_bootstrap(rng.random(50) < 0.5, rng.random(50) < 0.5, resamples=1_001)
-    assert sizes == [1_001]
-
-
 def test_one_group_says_nothing_about_others() -> None:
     a, b = discordant(0, 40, 10, 0)
     assert paired_bootstrap(a, b, ["pack"] * 50) == (-1.0, 1.0)

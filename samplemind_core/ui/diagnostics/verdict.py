@@ -2,27 +2,51 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from samplemind_core.evaluation.comparison import Comparison, compare_logits
 from samplemind_core.ui import parts
 from samplemind_core.ui.diagnostics.picked import Picked
+from samplemind_core.ui.state import theme
+
+if TYPE_CHECKING:
+    from samplemind_core.evaluation.comparison import Comparison
 
 _WORDS = {"a": "{a} is better", "b": "{b} is better", "undecided": "Undecided"}
 
 
 def verdict(picked: Picked) -> None:
     """Draw what the first model's comparison with each other one says."""
+    from samplemind_core.charts.differences import difference_figure
+
+    results = comparisons(picked)
+    first = picked.models[0].name
     with st.container(border=True):
-        for other in picked.models[1:]:
-            _one(compare(picked, picked.models[0].name, other.name), picked.models[0].name, other.name)
+        for result, other in zip(results, picked.models[1:], strict=True):
+            _one(result, first, other.name)
+        rows = [
+            row for result, other in zip(results, picked.models[1:], strict=True) for row in _rows(result, other.name)
+        ]
+        with st.expander("Other scores, with intervals", expanded=len(results) == 1):
+            parts.figure(difference_figure(sorted(rows, key=lambda row: _SCORES.index(row[0])), theme()), key="verdict")
+            st.caption("Intervals are 95 % and draw whole sources, because samples of one pack are not independent.")
 
 
-def compare(picked: Picked, name_a: str, name_b: str) -> Comparison:
-    """Return the comparison of two picked models, kept until one of them changes."""
-    return _compare(picked, name_a, name_b, picked.stamp, tuple(model.ref for model in picked.models))
+def comparisons(picked: Picked) -> tuple[Comparison, ...]:
+    """Return the first model's comparison with each other one, kept until one of them changes."""
+    return _compare(picked, picked.stamp, tuple(model.ref for model in picked.models))
+
+
+_SCORES = ("Accuracy", "Balanced accuracy", "Macro F1")
+
+
+def _rows(result: Comparison, name: str) -> list[tuple[str, str, float, tuple[float, float]]]:
+    return [
+        (_SCORES[0], name, result.difference, result.interval),
+        (_SCORES[1], name, result.balanced_accuracy_difference, result.balanced_accuracy_interval),
+        (_SCORES[2], name, result.macro_f1_difference, result.macro_f1_interval),
+    ]
 
 
 def _one(result: Comparison, name_a: str, name_b: str) -> None:
@@ -40,6 +64,9 @@ def _one(result: Comparison, name_a: str, name_b: str) -> None:
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
-def _compare(_picked: Picked, name_a: str, name_b: str, stamp: tuple[Any, ...], refs: tuple[str, ...]) -> Comparison:
-    a, b = _picked.model(name_a).judged, _picked.model(name_b).judged
-    return compare_logits(a.logits, b.logits, a.targets, name_a=name_a, name_b=name_b, groups=a.sources.tolist())
+def _compare(_picked: Picked, stamp: tuple[Any, ...], refs: tuple[str, ...]) -> tuple[Comparison, ...]:
+    from samplemind_core.evaluation.comparison import compare_many
+
+    first = _picked.models[0].judged
+    models = [(model.name, model.judged.logits) for model in _picked.models]
+    return compare_many(models, first.targets, groups=first.sources.tolist())
