@@ -121,13 +121,13 @@ def pick(dataset: Dataset, split: str, refs: Mapping[str, str], *, mean: bool = 
     SampleMindError
         If there is no such checkpoint, or it cannot be judged on these samples.
     """
-    stamps = (dataset.fingerprint, *(stamp(ref) for ref in refs.values()))
+    stamps = (dataset.fingerprint, dataset.version, *(stamp(ref) for ref in refs.values()))
     return _pick(dataset.id, split, tuple(refs), tuple(refs.values()), mean, stamps)
 
 
 def clips_of(dataset: Dataset) -> dict[int, Clip]:
     """Return the clips of a dataset by id."""
-    return _clips(str(workspace().root), dataset.id, dataset.fingerprint)
+    return _clips(str(workspace().root), dataset.id, (dataset.fingerprint, dataset.version))
 
 
 def stamp(ref: str) -> tuple[Any, ...]:
@@ -140,7 +140,7 @@ def stamp(ref: str) -> tuple[Any, ...]:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _clips(root: str, dataset_id: str, fingerprint: str) -> dict[int, Clip]:
+def _clips(root: str, dataset_id: str, stamp: tuple[Any, ...]) -> dict[int, Clip]:
     return {clip.id or 0: clip for clip in workspace().store.datasets.clips(dataset_id)}
 
 
