@@ -20,6 +20,7 @@ import soundfile as sf
 from samplemind_core.settings import Settings
 from samplemind_core.store import Store
 from samplemind_core.store.database import HEAD
+from samplemind_core.store.tables import Base
 from samplemind_core.workspace import Workspace
 
 START_DEADLINE_S = 60.0
@@ -89,7 +90,7 @@ class Postgres:
             "select pg_terminate_backend(pid) from pg_stat_activity"
             " where datname = current_database() and pid != pg_backend_pid()",
             f"update alembic_version set version_num = '{HEAD}'",
-            "truncate datasets, runs, tasks restart identity cascade",
+            f"truncate {', '.join(Base.metadata.tables)} restart identity cascade",
             database="reused",
         )
 

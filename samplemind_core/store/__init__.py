@@ -1,10 +1,14 @@
-"""The only SQL of the project: datasets, clips, runs, epochs, events, checkpoints, predictions, tasks."""
+"""The only SQL of the project: datasets, clips, runs, epochs, events, checkpoints, predictions, tasks, answers."""
 
 from __future__ import annotations
 
+from samplemind_core.store.answers import Answers
 from samplemind_core.store.database import Database
 from samplemind_core.store.datasets import Datasets
 from samplemind_core.store.records import (
+    Answer,
+    AnswerFilter,
+    Batch,
     Change,
     Checkpoint,
     Clip,
@@ -22,6 +26,9 @@ from samplemind_core.store.tasks import Tasks
 from samplemind_core.store.versions import Versions
 
 __all__ = [
+    "Answer",
+    "AnswerFilter",
+    "Batch",
     "Change",
     "Checkpoint",
     "Clip",
@@ -52,6 +59,7 @@ class Store:
         self.versions = Versions(self._database)
         self.runs = Runs(self._database)
         self.tasks = Tasks(self._database)
+        self.answers = Answers(self._database)
 
     def close(self) -> None:
         """Close all connections."""

@@ -241,3 +241,59 @@ class Task(Record):
     def active(self) -> bool:
         """Whether it waits or goes on."""
         return self.status in {"queued", "running"}
+
+
+@dataclass(frozen=True, slots=True)
+class Batch(Record):
+    """Files that were classified together, by one person with one checkpoint.
+
+    ``checkpoint`` says which (``run``, ``run_id``, ``kind``, ``epoch``, ``dataset``); ``options`` how it was
+    asked; ``task_id`` names the background task that does it, if one does; ``num_files`` is None until known.
+    """
+
+    id: str
+    title: str
+    kind: Literal["page", "uploads", "archive", "folder"]
+    origin: str
+    owner: str
+    created_at: float
+    checkpoint: dict[str, Any]
+    options: dict[str, Any] = field(default_factory=dict)
+    num_files: int | None = None
+    task_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Record):
+    """What one file of a batch was called, or why it could not be heard.
+
+    ``label`` is None where it is none of the classes; ``set_size`` is the number of classes in its
+    prediction set; ``file`` is its path, relative to the batch's folder or, in a folder of the
+    machine, to that. ``details`` holds the probabilities and what else the classifier said.
+    """
+
+    position: int
+    name: str
+    file: str | None = None
+    label: str | None = None
+    confidence: float | None = None
+    set_size: int | None = None
+    duration_s: float | None = None
+    error: str | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+    batch_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerFilter:
+    """Which answers of a batch: every part that is given must hold.
+
+    ``labels`` may hold None for "none of these"; ``text`` is looked for in the name, whatever its case.
+    """
+
+    labels: tuple[str | None, ...] | None = None
+    min_confidence: float | None = None
+    max_confidence: float | None = None
+    set_sizes: tuple[int, ...] | None = None
+    failed: bool | None = None
+    text: str = ""
