@@ -401,7 +401,13 @@ class Workspace:
         return embed_dataset(self.store, self.settings, checkpoint, self.dataset(dataset or run.dataset_id), progress)
 
     def nearest_training_clips(
-        self, ref: str, sound: int | npt.NDArray[np.floating], k: int = 5, *, dataset: str | None = None
+        self,
+        ref: str,
+        sound: int | npt.NDArray[np.floating],
+        k: int = 5,
+        *,
+        label: str | None = None,
+        dataset: str | None = None,
     ) -> list[Neighbour]:
         """Return the training clips that a checkpoint's network finds most like a sound, the nearest first.
 
@@ -414,6 +420,8 @@ class Workspace:
             log-mel spectrogram (n_mels, frames) in dB.
         k : int
             At most so many.
+        label : str, optional
+            Only clips of this class.
         dataset : str, optional
             Search another dataset than the run's own.
         """
@@ -422,10 +430,11 @@ class Workspace:
         embeddings = self.embeddings(ref, dataset=dataset)
         if isinstance(sound, int):
             clip = self.store.datasets.clip(sound)
-            return nearest_clips(self.store, embeddings, embeddings.vector(sound), k, without=(clip.content_hash,))
+            vector, without = embeddings.vector(sound), (clip.content_hash,)
+            return nearest_clips(self.store, embeddings, vector, k, label=label, without=without)
         classifier = self.classifier(ref)
         vector = embed_sound(classifier.model, classifier.info.features, sound, classifier.device)
-        return nearest_clips(self.store, embeddings, vector, k)
+        return nearest_clips(self.store, embeddings, vector, k, label=label)
 
     def classifier(self, ref: str) -> Classifier:
         """Return the classifier of a checkpoint, kept in memory until the checkpoint changes."""

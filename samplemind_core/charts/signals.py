@@ -148,7 +148,7 @@ def log_mel_figure(log_mel: npt.ArrayLike, features: FeatureConfig, theme: Theme
     centres_hz = mel_band_centres_hz(features)
     num_frames = picture.shape[1]
     times_s = np.arange(num_frames) * (features.hop_length / features.sample_rate_hz)
-    ticks_hz, tick_bands = _frequency_ticks(features)
+    ticks_hz, tick_bands = frequency_ticks(features)
     heatmap = go.Heatmap(
         x=times_s.astype(np.float32),
         y=np.arange(features.n_mels, dtype=np.int16),
@@ -191,7 +191,7 @@ def log_mel_figure(log_mel: npt.ArrayLike, features: FeatureConfig, theme: Theme
     )
 
 
-def _frequency_ticks(features: FeatureConfig) -> tuple[list[int], list[float]]:
+def frequency_ticks(features: FeatureConfig) -> tuple[list[int], list[float]]:
     """Return round frequencies in Hz and where they lie among the bands, none closer than a line of text."""
     lowest_mel, highest_mel = hz_to_mel(features.fmin_hz), hz_to_mel(features.max_hz)
     per_band = (highest_mel - lowest_mel) / (features.n_mels + 1)

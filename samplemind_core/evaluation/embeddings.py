@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from samplemind_core.errors import ConfigError, DataError, JobError, NotFoundError
+from samplemind_core.errors import ConfigError, DataError, NotFoundError, StoppedError
 from samplemind_core.files import write_atomic
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def embed_dataset(
         If the checkpoint file is missing or damaged.
     DataError
         If the dataset's sounds are gone, have changed or do not fit the checkpoint.
-    JobError
+    StoppedError
         If it was stopped.
     """
     clips = store.datasets.clips(dataset.id)
@@ -181,7 +181,7 @@ def _compute(
     vectors, logits = [], []
     for start in range(0, len(clips), BATCH):
         if should_stop is not None and should_stop():
-            raise JobError("Listening to the samples was stopped.", "Start it again when you like.")
+            raise StoppedError("Placing the samples was stopped.", "Start it again when you like.")
         part = embed_log_mel(model, np.asarray(clips.log_mel[start : start + BATCH]), device)
         vectors.append(part[0])
         logits.append(part[1])
@@ -304,6 +304,7 @@ def nearest_clips(
     k: int = 5,
     *,
     split: str = "train",
+    label: str | None = None,
     without: Collection[str] = (),
 ) -> list[Neighbour]:
     """Return the clips of a split that lie nearest to an embedding, the nearest first.
@@ -318,6 +319,8 @@ def nearest_clips(
     k : int
         At most so many.
     split : {'train', 'val', 'test', 'all'}
+    label : str, optional
+        Only clips of this class.
     without : collection of str
         Content hashes of sounds to pass over, such as the one that is asked about.
 
@@ -326,11 +329,14 @@ def nearest_clips(
     ConfigError
         If ``k`` is below 1.
     DataError
-        If the split is empty.
+        If no such clip is there.
     """
     among = embeddings.of(split)
+    if label is not None:
+        among = among.take(np.flatnonzero(among.labels == label))
     if not len(among):
-        raise DataError(f"The dataset has no clip in '{split}' to search.", "Choose another split.")
+        of = f" of class '{label}'" if label else ""
+        raise DataError(f"The dataset has no clip{of} in '{split}' to search.", "Choose another split or class.")
     (rows,), (distances,) = nearest(vector[None, :], among.vectors, k if not without else len(among))
     found: list[Neighbour] = []
     for row, distance in zip(rows, distances, strict=True):

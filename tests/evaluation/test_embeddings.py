@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from samplemind_core.config import build_config
-from samplemind_core.errors import ConfigError, DataError, JobError, NotFoundError
+from samplemind_core.errors import ConfigError, DataError, NotFoundError, StoppedError
 from samplemind_core.evaluation import embeddings as module
 from samplemind_core.evaluation.embeddings import embed_dataset, embeddings_file, nearest, unit
 from samplemind_core.settings import Settings
@@ -69,7 +69,7 @@ def test_other_weights_and_damaged_files_are_computed_anew(space) -> None:
 def test_it_reports_progress_and_stops_when_asked(space) -> None:
     _, checkpoint = space.resolve("first:last")
     dataset = space.dataset("demo")
-    with pytest.raises(JobError, match="stopped"):
+    with pytest.raises(StoppedError, match="stopped"):
         embed_dataset(space.store, space.settings, checkpoint, dataset, should_stop=lambda: True)
     told = []
     embed_dataset(space.store, space.settings, checkpoint, dataset, lambda done, of, what: told.append((done, of)))
