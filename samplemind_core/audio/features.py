@@ -76,23 +76,28 @@ class LogMel(nn.Module):
                 f"Expected waveforms of shape (B, T), got {tuple(waveform.shape)}.", "Add the batch dimension."
             )
         config = self.config
-        # A float32 FFT leaves a noise floor some 130 dB below a pure tone, which lifts quiet bands
-        # by hundredths of a dB; librosa transforms in float64. Apple's GPUs have no float64.
-        dtype = torch.float32 if waveform.device.type == "mps" else torch.float64
-        spectrum = torch.stft(
-            waveform.to(dtype),
-            config.n_fft,
-            config.hop_length,
-            window=torch.hann_window(config.n_fft, dtype=dtype, device=waveform.device),
-            center=True,
-            pad_mode="constant",
-            return_complex=True,
-        )
-        power = (spectrum.real.square() + spectrum.imag.square()).float()
+        power = power_spectrum(waveform, config)
         # One product per clip: linear algebra libraries choose the order of summation by shape, so
         # that one product over the batch would differ from a clip's own in the last bits.
         mel = torch.stack([self.filters @ clip for clip in power])
         return power_to_db(mel, config.top_db).unsqueeze(1)
+
+
+def power_spectrum(waveform: Tensor, config: FeatureConfig) -> Tensor:
+    """Return the power (B, 1 + n_fft // 2, 1 + T // hop_length) float32 of waveforms (B, T) by frequency and frame."""
+    # A float32 FFT leaves a noise floor some 130 dB below a pure tone, which lifts quiet bands
+    # by hundredths of a dB; librosa transforms in float64. Apple's GPUs have no float64.
+    dtype = torch.float32 if waveform.device.type == "mps" else torch.float64
+    spectrum = torch.stft(
+        waveform.to(dtype),
+        config.n_fft,
+        config.hop_length,
+        window=torch.hann_window(config.n_fft, dtype=dtype, device=waveform.device),
+        center=True,
+        pad_mode="constant",
+        return_complex=True,
+    )
+    return (spectrum.real.square() + spectrum.imag.square()).float()
 
 
 def power_to_db(power: Tensor, top_db: float) -> Tensor:

@@ -29,7 +29,7 @@ from samplemind_core.errors import ConfigError, DataError
 MAX_POINTS = 2_000
 
 # Lightness runs one way from silence to the loudest cell; silence is the page's own colour.
-_LOUDNESS = {
+LOUDNESS = {
     "light": ("#FBFBFD", "#DDDCF6", "#A9A7E8", "#6E6CD9", "#43389F", "#1A1446"),
     "dark": ("#111116", "#29225E", "#5A4BC0", "#A06BD8", "#F29A8B", "#FFE9B0"),
 }
@@ -156,7 +156,7 @@ def log_mel_figure(log_mel: npt.ArrayLike, features: FeatureConfig, theme: Theme
         customdata=np.repeat(np.rint(centres_hz).astype(np.uint16)[:, None], num_frames, axis=1),
         zmin=min(-features.top_db, float(finite.min())),
         zmax=max(0.0, float(finite.max())),
-        colorscale=[[i / 5, color] for i, color in enumerate(_LOUDNESS[theme])],
+        colorscale=[[i / 5, color] for i, color in enumerate(LOUDNESS[theme])],
         colorbar={
             "title": {"text": "Level (dB)", "side": "right", "font": {"size": 12, "color": palette(theme).muted}},
             "tickfont": {"size": 12, "color": palette(theme).muted},

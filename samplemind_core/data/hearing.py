@@ -133,7 +133,7 @@ def resynthesise(log_mel: NDArray[np.float32], features: FeatureConfig) -> NDArr
     # The floor says "this or less": taken as noise at the floor it would fill every pause.
     power = np.where(level > -features.top_db + 1e-3, 10.0 ** (level / 10.0), 0.0)
     magnitude = np.sqrt(_spread(mel_filters(features).astype(np.float64), power))
-    return _with_phases(magnitude, features)
+    return with_phases(magnitude, features)
 
 
 def _spread(filters: Floats, mel: Floats) -> Floats:
@@ -149,7 +149,7 @@ def _spread(filters: Floats, mel: Floats) -> Floats:
     return result
 
 
-def _with_phases(magnitude: Floats, features: FeatureConfig) -> NDArray[np.float32]:
+def with_phases(magnitude: Floats, features: FeatureConfig) -> NDArray[np.float32]:
     """Return the waveform of the phases that agree best with the magnitudes (bins, frames)."""
     rng = np.random.default_rng(0)
     stft = _Stft(features)
