@@ -11,8 +11,8 @@ from sqlalchemy import ColumnElement, Integer, cast, delete, func, insert, or_, 
 from samplemind_core.errors import NotFoundError
 from samplemind_core.store.database import Database
 from samplemind_core.store.records import Answer, AnswerFilter, Batch
-from samplemind_core.store.runs import storable
 from samplemind_core.store.tables import AnswerRow, BatchRow
+from samplemind_core.store.values import storable
 
 Order = Literal["position", "name", "label", "confidence", "-confidence"]
 NUM_BINS = 20
