@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 Handler = Callable[["TaskContext"], "dict[str, Any] | None"]
 
-HANDLERS: dict[str, str] = {}
+HANDLERS: dict[str, str] = {
+    "classify": "samplemind_core.inference.batch:run",
+}
 """``module:function`` by kind. The function takes a :class:`TaskContext` and returns the task's result.
 
 It may be called again after the process was killed in the middle, with the same parameters and
