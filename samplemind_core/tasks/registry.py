@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Handler = Callable[["TaskContext"], "dict[str, Any] | None"]
 
 HANDLERS: dict[str, str] = {
-    "classify": "samplemind_core.inference.batch:run",
+    "classify": "samplemind_core.batches.work:run",
 }
 """``module:function`` by kind. The function takes a :class:`TaskContext` and returns the task's result.
 

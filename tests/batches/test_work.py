@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import soundfile as sf
 
+from samplemind_core.batches import work as batches
+from samplemind_core.batches.work import delete_batch, submit_batch
 from samplemind_core.config import build_config
 from samplemind_core.errors import NotFoundError
-from samplemind_core.inference import batch as batches
-from samplemind_core.inference.batch import delete_batch, submit_batch
 from samplemind_core.tasks import jobs
 from samplemind_core.workers import identity
 from samplemind_core.workspace import Workspace

@@ -1,0 +1,1 @@
+"""Many files at once, and what becomes of the answers: exports, corrections, history."""
