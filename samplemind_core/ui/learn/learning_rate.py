@@ -133,7 +133,7 @@ def _schedules() -> None:
 
 
 def _rate(lr: float) -> str:
-    return f"{lr:.5f}".rstrip("0").rstrip(".")
+    return f"{float(lr):.5f}".rstrip("0").rstrip(".")
 
 
 CHAPTER = Chapter(
