@@ -83,8 +83,8 @@ def _table() -> None:
         alt="Steps, time, memory and agreement of three batch sizes",
     )
     st.caption(
-        f"Measured on one thread of this machine's processor. A batch of {COMPARED[-1]} hears every sound before it moves: no noise, "
-        "and a single step in an epoch."
+        f"Measured on one thread of this machine's processor. A batch of {COMPARED[-1]} hears every sound before it "
+        "moves: no noise, and a single step in an epoch."
     )
 
 
