@@ -14,7 +14,9 @@ import logging
 import math
 import os
 import secrets
+import threading
 import time
+from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -40,6 +42,7 @@ log = logging.getLogger(__name__)
 POLL_S = 0.5
 TEND_S = 2.0
 TICKET_S = 12 * 3600
+SHELF_BYTES = 192 << 20
 STATIC = Path(__file__).parent / "static"
 # WebSocket close codes of our own; the component gives up on these and tries again on all others.
 CLOSE_FORBIDDEN = 4403
@@ -94,6 +97,41 @@ def stream_url(run_id: str) -> str:
 def clip_url(clip_id: int) -> str:
     """Return the address of a clip as WAV, with its ticket."""
     return f"/api/clips/{clip_id}.wav?t={ticket('clip', str(clip_id))}"
+
+
+class Shelf:
+    """Sounds that a page lets its viewer hear without keeping them: the newest few, in memory only."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self._sounds: OrderedDict[str, bytes] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def put(self, wav: bytes) -> str:
+        """Take a sound in and return its name; the longest unheard ones leave when there is no more room."""
+        name = hashlib.sha256(wav).hexdigest()[:32]
+        with self._lock:
+            self._sounds[name] = wav
+            self._sounds.move_to_end(name)
+            while len(self._sounds) > 1 and sum(map(len, self._sounds.values())) > self.max_bytes:
+                self._sounds.popitem(last=False)
+        return name
+
+    def get(self, name: str) -> bytes | None:
+        """Return a sound, or None if it has left."""
+        with self._lock:
+            if name in self._sounds:
+                self._sounds.move_to_end(name)
+            return self._sounds.get(name)
+
+
+shelf = Shelf(SHELF_BYTES)
+
+
+def sound_url(wav: bytes) -> str:
+    """Return the address of a sound that is not kept, such as an upload, with its ticket."""
+    name = shelf.put(wav)
+    return f"/api/sounds/{name}.wav?t={ticket('sound', name)}"
 
 
 # -- live epochs ---------------------------------------------------------------------------------
@@ -325,6 +363,17 @@ async def clip(request: Request) -> Response:
     return Response(wav, media_type="audio/wav", headers={"Cache-Control": "private, max-age=86400"})
 
 
+async def sound(request: Request) -> Response:
+    """Send a sound from the shelf."""
+    name = request.path_params["name"]
+    if not valid("sound", name, request.query_params.get("t", "")):
+        raise HTTPException(403, "This link has expired. Load the page again.")
+    wav = shelf.get(name)
+    if wav is None:
+        raise HTTPException(404, "This sound is no longer kept. Drop it again.")
+    return Response(wav, media_type="audio/wav", headers={"Cache-Control": "private, max-age=3600"})
+
+
 def _plotly() -> Path:
     # Importing plotly takes a while and only its file is wanted.
     spec = find_spec("plotly")
@@ -384,5 +433,6 @@ async def lifespan(app: Any) -> AsyncIterator[None]:
 routes: list[BaseRoute] = [
     WebSocketRoute("/api/runs/{run}/stream", stream),
     Route("/api/clips/{clip:int}.wav", clip),
+    Route("/api/sounds/{name}.wav", sound),
     Route("/assets/{name}", asset),
 ]

@@ -20,7 +20,7 @@ from samplemind_core.errors import JobError, NotFoundError, SampleMindError
 from samplemind_core.files import make_folder, write_atomic
 from samplemind_core.settings import Settings
 from samplemind_core.store import Checkpoint, Clip, Dataset, Epoch, Event, Reject, Run, Store
-from samplemind_core.store.records import RESUMABLE
+from samplemind_core.store.records import ENDED, RESUMABLE
 from samplemind_core.tasks import Tasks
 from samplemind_core.tasks import jobs as task_jobs
 from samplemind_core.training import jobs
@@ -72,6 +72,7 @@ class Workspace:
         self._tending = threading.Lock()
         self._load_classifier = functools.lru_cache(MAX_CLASSIFIERS)(self._read_classifier)
         self._loading = threading.Lock()
+        self._unmeasurable: set[tuple[Path, tuple[int, ...]]] = set()
 
     @classmethod
     def open(cls, root: Path | str | None = None) -> Workspace:
@@ -437,13 +438,24 @@ class Workspace:
         return nearest_clips(self.store, embeddings, vector, k, label=label)
 
     def classifier(self, ref: str) -> Classifier:
-        """Return the classifier of a checkpoint, kept in memory until the checkpoint changes."""
-        path = self.checkpoint_path(ref)
-        stamp = path.stat().st_mtime_ns if path.exists() else 0
-        with self._loading:
-            return self._load_classifier(path, stamp)
+        """Return the classifier of a checkpoint, kept in memory until the checkpoint changes.
 
-    def _read_classifier(self, path: Path, _stamp: int) -> Classifier:
+        How far its confidence can be trusted is measured now if it was not at the end of training.
+        """
+        from samplemind_core.inference.trust import leave_trust, trust_file
+
+        run, checkpoint = self.resolve(ref)
+        path = self.root / checkpoint.path
+        with self._loading:
+            known = self._load_classifier(path, _stamp(path, trust_file(path)))
+            # The best checkpoint of a run that goes on may be another one in a minute.
+            if known.trust is None and run.status in ENDED and (path, _stamp(path)) not in self._unmeasurable:
+                if leave_trust(self.store, self.settings, run, checkpoint) is None:
+                    self._unmeasurable.add((path, _stamp(path)))
+                known = self._load_classifier(path, _stamp(path, trust_file(path)))
+            return known
+
+    def _read_classifier(self, path: Path, _stamp: tuple[int, ...]) -> Classifier:
         from samplemind_core.inference.classifier import Classifier
 
         return Classifier.load(path, device=self.settings.device, limits=self.settings.limits)
@@ -460,6 +472,10 @@ class Workspace:
         taken = {run.name for run in self.store.runs.all()}
         base = base.replace(":", "-")
         return next(name for number in range(1, len(taken) + 2) if (name := f"{base}-{number}") not in taken)
+
+
+def _stamp(*paths: Path) -> tuple[int, ...]:
+    return tuple(path.stat().st_mtime_ns if path.exists() else 0 for path in paths)
 
 
 def _checked_name(name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -54,7 +54,14 @@ class ClassMetrics(Protocol):
         """Harmonic mean of the two."""
 
 
-def confidence_figure(probs: npt.ArrayLike, class_names: Sequence[str], theme: Theme = "light") -> go.Figure:
+def confidence_figure(
+    probs: npt.ArrayLike,
+    class_names: Sequence[str],
+    theme: Theme = "light",
+    *,
+    none: str | None = None,
+    inside: Collection[str] | None = None,
+) -> go.Figure:
     """Draw one clip's class probabilities as bars, largest first.
 
     Parameters
@@ -63,6 +70,10 @@ def confidence_figure(probs: npt.ArrayLike, class_names: Sequence[str], theme: T
         Fractions.
     class_names : sequence of str, length C
     theme : {'light', 'dark'}
+    none : str, optional
+        The name among them that stands for none of the classes; it has no class colour.
+    inside : collection of str, optional
+        Names in the prediction set; the others are written in a muted tone.
 
     Raises
     ------
@@ -87,18 +98,23 @@ def confidence_figure(probs: npt.ArrayLike, class_names: Sequence[str], theme: T
     order = np.argsort(-shares, kind="stable")
     names = [class_names[i] for i in order]
     quiet = mix(colors.border, colors.muted, 0.35)
+    first = colors.text if names[0] == none else class_color(int(order[0]), theme)
+    likely = set(names[:1] if inside is None else inside)
+    paler = [
+        mix(class_color(int(i), theme), colors.background, 0.45) if class_names[i] in likely else quiet for i in order
+    ]
     bars = go.Bar(
         x=(100 * shares[order]).tolist(),
         y=list(range(len(order))),
         orientation="h",
         marker={
-            "color": [class_color(int(order[0]), theme)] + [quiet] * (len(order) - 1),
+            "color": [first, *paler[1:]],
             "line": {"width": 0},
             "cornerradius": 4,
         },
         text=[_percent(float(shares[i])) for i in order],
         textposition="outside",
-        textfont={"size": LABEL_SIZE_PX, "color": [colors.text] + [colors.muted] * (len(order) - 1)},
+        textfont={"size": LABEL_SIZE_PX, "color": [colors.text if name in likely else colors.muted for name in names]},
         cliponaxis=False,
         customdata=names,
         hovertext=[f"The model gives {safe(class_names[i])} {_percent(float(shares[i]))}" for i in order],

@@ -18,29 +18,48 @@ from samplemind_core.audio.decode import decode
 from samplemind_core.audio.features import LogMel
 from samplemind_core.audio.window import fit_window
 from samplemind_core.errors import AudioError
+from samplemind_core.evaluation.metrics import softmax
+from samplemind_core.inference.novelty import Taps
+from samplemind_core.inference.trust import Trust, read_trust, see
 from samplemind_core.models import AudioClassifier
 from samplemind_core.settings import Limits
 from samplemind_core.training.checkpoints import CheckpointInfo, load_model
 from samplemind_core.training.device import pick_device, pick_memory_format
 
 Item = Path | tuple[str, bytes]
+NONE = "none of these"
+"""The answer where a sound is like nothing in the library."""
+
 DECODERS = 2
 BATCH = 32
+NUM_NEAREST = 3
 
 
 @dataclass(frozen=True)
 class Result:
     """What the network says of one file, or why it could not be heard.
 
-    ``probs`` are the confidences of all classes by name, adding up to 1; ``window_s`` is the part
-    of the file that was analysed. ``waveform`` (T,) float32 at ``sample_rate_hz`` and ``log_mel``
-    (n_mels, frames) in dB are kept where asked for. ``seconds`` is the time spent on this file.
+    ``probs`` are the confidences of all classes by name; with ``none``, the probability that the
+    sound is like nothing in the library, they add up to 1. ``label`` is the largest of all,
+    :data:`NONE` included, and ``confidence`` its share. ``none`` is None where the checkpoint has
+    not been measured; then ``prediction_set`` and ``nearest`` are empty.
+
+    ``prediction_set`` are the classes among which the right one is, in ``coverage`` of the cases;
+    ``nearest`` the training clips that the network finds most alike. ``undecided`` says that the
+    confidence is below the operating point that was chosen for the checkpoint. ``window_s`` is the
+    part of the file that was analysed. ``waveform`` (T,) float32 at ``sample_rate_hz`` and
+    ``log_mel`` (n_mels, frames) in dB are kept where asked for. ``seconds`` is the time spent on this file.
     """
 
     name: str
     label: str | None = None
     confidence: float | None = None
     probs: dict[str, float] = field(default_factory=dict)
+    none: float | None = None
+    prediction_set: tuple[str, ...] = ()
+    coverage: float | None = None
+    nearest: tuple[Nearest, ...] = ()
+    undecided: bool = False
     error: str | None = None
     duration_s: float | None = None
     window_s: tuple[float, float] | None = None
@@ -49,11 +68,59 @@ class Result:
     waveform: npt.NDArray[np.float32] | None = None
     log_mel: npt.NDArray[np.float32] | None = None
 
+    @property
+    def is_none(self) -> bool:
+        """Whether the answer is that the sound is none of the classes."""
+        return self.none is not None and self.none > max(self.probs.values(), default=0.0)
+
+    def answers(self) -> dict[str, float]:
+        """Return the confidence of every answer, :data:`NONE` at the end where the checkpoint can say it."""
+        return self.probs if self.none is None else {**self.probs, NONE: self.none}
+
+    def ranked(self) -> list[tuple[str, float]]:
+        """Return every answer with its confidence, the surest first."""
+        return sorted(self.answers().items(), key=lambda answer: -answer[1])
+
     def as_dict(self) -> dict[str, Any]:
         """Return the result without its signals, as JSON-ready values."""
         if self.error is not None:
             return {"path": self.name, "error": self.error}
-        return {"path": self.name, "label": self.label, "confidence": self.confidence, "probs": self.probs}
+        plain: dict[str, Any] = {
+            "path": self.name,
+            "label": self.label,
+            "confidence": self.confidence,
+            "probs": self.probs,
+        }
+        if self.none is not None:
+            plain |= {"none": self.none, "prediction_set": list(self.prediction_set), "coverage": self.coverage}
+            plain["nearest"] = [near.clip_id for near in self.nearest]
+        return plain | ({"undecided": True} if self.undecided else {})
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """A training clip that the network finds alike; ``similarity`` is a cosine, 1 for the same direction."""
+
+    clip_id: int
+    label: str
+    similarity: float
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """Answers for windows; row ``i`` of every array is the same window.
+
+    ``probs`` (B, C) and ``none`` (B,) add up to 1; ``none`` is None, and the last three are empty,
+    where the checkpoint has no trust. ``inside`` (B, C) bool is the prediction set; ``near`` (B, K)
+    are rows of the trust's references, ``similarity`` (B, K) their cosines; ``log_mel`` (B, n_mels, frames).
+    """
+
+    probs: npt.NDArray[np.float64]
+    none: npt.NDArray[np.float64] | None
+    inside: npt.NDArray[np.bool_]
+    near: npt.NDArray[np.int64]
+    similarity: npt.NDArray[np.float64]
+    log_mel: npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -74,14 +141,23 @@ class Classifier:
     line and here.
     """
 
-    def __init__(self, model: AudioClassifier, info: CheckpointInfo, device: torch.device, limits: Limits) -> None:
-        self.model, self.info, self.device, self.limits = model, info, device, limits
+    def __init__(
+        self,
+        model: AudioClassifier,
+        info: CheckpointInfo,
+        device: torch.device,
+        limits: Limits,
+        trust: Trust | None = None,
+    ) -> None:
+        self.model, self.info, self.device, self.limits, self.trust = model, info, device, limits, trust
         self.front_end = LogMel(info.features).to(device)
         self._layout = pick_memory_format(device)
+        self._taps = Taps(model)
+        self._references = None if trust is None else trust.references.astype(np.float32)
 
     @classmethod
     def load(cls, path: Path, device: str = "auto", limits: Limits | None = None) -> Classifier:
-        """Return the classifier of a checkpoint file.
+        """Return the classifier of a checkpoint file, with the trust that is kept beside it.
 
         Raises
         ------
@@ -92,8 +168,9 @@ class Classifier:
         """
         where = pick_device(device)
         model, info = load_model(Path(path), where)
+        trust = read_trust(Path(path), model, info)
         model = model.to(memory_format=pick_memory_format(where))  # type: ignore[call-overload]
-        return cls(model, info, where, limits or Limits())
+        return cls(model, info, where, limits or Limits(), trust)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -122,15 +199,57 @@ class Classifier:
                 yield from self._judge([future.result() for future in waiting], keep_signals)
                 waiting = following
 
+    @property
+    def answer_names(self) -> tuple[str, ...]:
+        """What an answer may be: the classes, and :data:`NONE` at the end where that can be said."""
+        return self.class_names if self.trust is None else (*self.class_names, NONE)
+
+    @property
+    def can_refuse(self) -> bool:
+        """Whether the checkpoint can say that a sound is none of its classes."""
+        return self.trust is not None
+
+    @property
+    def temperature(self) -> float:
+        """What the logits are divided by."""
+        return self.info.temperature if self.trust is None else self.trust.temperature
+
+    def judge(self, windows: npt.NDArray[np.float32]) -> Judgement:
+        """Return the answers for windows (B, num_samples)."""
+        with torch.inference_mode():
+            log_mel = self.front_end(torch.from_numpy(windows).to(self.device))
+        seen = see(self.model, self._taps, log_mel, self._layout)
+        picture = log_mel[:, 0].cpu().numpy()
+        probs = softmax(seen.logits / self.temperature)
+        if self.trust is None:
+            nothing = np.zeros((len(windows), 0))
+            return Judgement(probs, None, nothing.astype(bool), nothing.astype(np.int64), nothing, picture)
+        none = self.trust.novelty.none(seen.looks)
+        near, similarity = self._nearest(seen.embeddings)
+        inside = self.trust.sets.sets(probs)
+        return Judgement(probs * (1.0 - none[:, None]), none, inside, near, similarity, picture)
+
+    def scores(self, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """Return the confidence of each of ``answer_names`` (B, A) for windows (B, num_samples)."""
+        judged = self.judge(windows)
+        return judged.probs if judged.none is None else np.column_stack([judged.probs, judged.none])
+
     def probabilities(
         self, windows: npt.NDArray[np.float32]
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]:
-        """Return probabilities (B, num_classes) and log_mel (B, n_mels, frames) of windows (B, num_samples)."""
-        with torch.inference_mode():
-            log_mel = self.front_end(torch.from_numpy(windows).to(self.device))
-            logits = self.model(log_mel.contiguous(memory_format=self._layout))
-            probs = torch.softmax(logits.double() / self.info.temperature, dim=1)
-        return probs.cpu().numpy(), log_mel[:, 0].cpu().numpy()
+        """Return probabilities (B, num_classes) and log_mel (B, n_mels, frames) of windows (B, num_samples).
+
+        These are the classes among themselves: they add up to 1, whatever the sound is.
+        """
+        judged = self.judge(windows)
+        return judged.probs / judged.probs.sum(axis=1, keepdims=True), judged.log_mel
+
+    def _nearest(self, embeddings: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        assert self._references is not None
+        directions = embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
+        cosines = directions.astype(np.float32) @ self._references.T
+        near = np.argsort(-cosines, axis=1, kind="stable")[:, :NUM_NEAREST]
+        return near, np.take_along_axis(cosines, near, axis=1).astype(np.float64)
 
     def _hear(self, item: Item) -> _Heard:
         started = time.perf_counter()
@@ -154,30 +273,53 @@ class Classifier:
     def _judge(self, batch: Sequence[_Heard], keep_signals: bool) -> list[Result]:
         good = [heard for heard in batch if heard.window is not None]
         started = time.perf_counter()
-        if good:
-            probs, log_mels = self.probabilities(np.stack([heard.window for heard in good if heard.window is not None]))
+        judged = self.judge(np.stack([heard.window for heard in good if heard.window is not None])) if good else None
         share = (time.perf_counter() - started) / max(1, len(good))
-        results, place = [], 0
+        results, row = [], 0
         for heard in batch:
-            if heard.window is None:
+            if heard.window is None or judged is None:
                 results.append(Result(heard.name, error=heard.error, seconds=heard.seconds))
                 continue
-            scores, log_mel = probs[place], log_mels[place]
-            place += 1
-            best = int(scores.argmax())
-            end_s = min(heard.duration_s, heard.start_s + self.info.features.duration_s)
-            results.append(
-                Result(
-                    name=heard.name,
-                    label=self.class_names[best],
-                    confidence=float(scores[best]),
-                    probs={name: float(score) for name, score in zip(self.class_names, scores, strict=True)},
-                    duration_s=heard.duration_s,
-                    window_s=(heard.start_s, end_s),
-                    seconds=heard.seconds + share,
-                    sample_rate_hz=self.info.features.sample_rate_hz,
-                    waveform=heard.waveform if keep_signals else None,
-                    log_mel=log_mel if keep_signals else None,
-                )
-            )
+            results.append(self._result(heard, judged, row, heard.seconds + share, keep_signals))
+            row += 1
         return results
+
+    def _result(self, heard: _Heard, judged: Judgement, row: int, seconds: float, keep_signals: bool) -> Result:
+        probs = {name: float(share) for name, share in zip(self.class_names, judged.probs[row], strict=True)}
+        none = None if judged.none is None else float(judged.none[row])
+        label = max(probs, key=lambda name: probs[name])
+        confidence = probs[label]
+        # The operating point was chosen for the classes among themselves.
+        sure = confidence / sum(probs.values())
+        refused = none is not None and none > confidence
+        if none is not None and refused:
+            label, confidence = NONE, none
+        order = np.argsort(-judged.probs[row], kind="stable")
+        inside = () if self.trust is None else tuple(self.class_names[i] for i in order if judged.inside[row, i])
+        below = self.info.refuse_below
+        return Result(
+            name=heard.name,
+            label=label,
+            confidence=confidence,
+            probs=probs,
+            none=none,
+            prediction_set=inside,
+            coverage=None if self.trust is None else self.trust.sets.coverage,
+            nearest=self._evidence(judged.near[row], judged.similarity[row]),
+            undecided=below is not None and not refused and sure < below,
+            duration_s=heard.duration_s,
+            window_s=(heard.start_s, min(heard.duration_s, heard.start_s + self.info.features.duration_s)),
+            seconds=seconds,
+            sample_rate_hz=self.info.features.sample_rate_hz,
+            waveform=heard.waveform if keep_signals else None,
+            log_mel=judged.log_mel[row] if keep_signals else None,
+        )
+
+    def _evidence(self, rows: npt.NDArray[np.int64], cosines: npt.NDArray[np.float64]) -> tuple[Nearest, ...]:
+        trust = self.trust
+        if trust is None:
+            return ()
+        return tuple(
+            Nearest(int(trust.clip_ids[row]), self.class_names[int(trust.targets[row])], float(cosine))
+            for row, cosine in zip(rows, cosines, strict=True)
+        )

@@ -5,6 +5,7 @@ const sound = (globalThis.samplemindSound ??= { context: null, clips: new Map(),
 const mounted = new WeakMap();
 const KEPT_CLIPS = 200;
 const NUM_PEAKS = 240;
+const FINE_PEAKS = 2000;
 
 function context() {
   sound.context ??= new AudioContext({ latencyHint: 'interactive' });
@@ -26,9 +27,10 @@ function load(src) {
   return sound.clips.get(src);
 }
 
-function measure(buffer) {
-  const samples = buffer.getChannelData(0);
-  const peaks = new Float32Array(Math.min(NUM_PEAKS, samples.length));
+function measure(buffer, part, numPeaks = NUM_PEAKS) {
+  const [begin, finish] = (part ?? [0, buffer.duration]).map(time => Math.round(time * buffer.sampleRate));
+  const samples = buffer.getChannelData(0).subarray(begin, Math.max(begin + 1, finish));
+  const peaks = new Float32Array(Math.min(numPeaks, samples.length));
   const size = samples.length / peaks.length;
   let top = 0;
   for (let i = 0; i < peaks.length; i++) {
@@ -70,15 +72,18 @@ async function play(voice, from = 0) {
   gain.gain.value = clip.gain;
   node.buffer = clip.buffer;
   node.connect(gain).connect(audio.destination);
-  const start = audio.currentTime - from * clip.buffer.duration;
-  node.start(0, from * clip.buffer.duration);
+  // A part of a sound is played as if it were all there is.
+  const [begin, end] = voice.part ?? [0, clip.buffer.duration];
+  const length = Math.max(0.01, Math.min(end, clip.buffer.duration) - begin);
+  const start = audio.currentTime - from * length;
+  node.start(0, begin + from * length, length * (1 - from));
   const now = { node, voice, frame: 0 };
   sound.playing = now;
   sound.started += 1;
   node.onended = () => { if (sound.playing === now) stop(); };
   const tick = () => {
     if (sound.playing !== now) return;
-    voice.moved(Math.min(1, (audio.currentTime - start) / clip.buffer.duration), true);
+    voice.moved(Math.min(1, (audio.currentTime - start) / length), true);
     now.frame = requestAnimationFrame(tick);
   };
   tick();
@@ -90,7 +95,7 @@ const toggle = voice => (isPlaying(voice) ? stop() : play(voice));
 const PLAY = '<svg viewBox="0 0 16 16" aria-hidden="true"><path d="M4.5 2.8v10.4l8.6-5.2z" fill="currentColor"/></svg>';
 const STOP = '<svg viewBox="0 0 16 16" aria-hidden="true"><rect x="4" y="4" width="8" height="8" rx="1.5" fill="currentColor"/></svg>';
 
-function paint(canvas, peaks, at) {
+function paint(canvas, peaks, at, marks) {
   const scale = window.devicePixelRatio || 1;
   const width = canvas.clientWidth;
   const height = canvas.clientHeight;
@@ -107,21 +112,46 @@ function paint(canvas, peaks, at) {
       const end = Math.max(Math.floor(((i + 1) / bars) * peaks.length), Math.floor((i / bars) * peaks.length) + 1);
       for (let j = Math.floor((i / bars) * peaks.length); j < end && j < peaks.length; j++) peak = Math.max(peak, peaks[j]);
     }
-    const size = Math.max(2, peak * (height - 2));
-    pen.fillStyle = css.getPropertyValue(at > 0 && i / bars <= at ? '--st-primary-color' : '--sm-idle').trim() || css.color;
+    const room = marks ? height - MARK_ROOM : height;
+    const size = Math.max(2, peak * (room - 2));
+    const mark = marks?.find(([from, to]) => i / bars >= from && i / bars < to);
+    const played = at > 0 && i / bars <= at;
+    pen.fillStyle = mark ? mark[2] : css.getPropertyValue(played && !marks ? '--st-primary-color' : '--sm-idle').trim() || css.color;
     pen.beginPath();
-    pen.roundRect(i * 3, (height - size) / 2, 2, size, 1);
+    pen.roundRect(i * 3, (marks ? MARK_ROOM : 0) + (room - size) / 2, 2, size, 1);
     pen.fill();
+  }
+  if (marks) paintMarks(pen, css, width, height, at, marks);
+}
+
+// Names over their stretches, where they fit; and where the sound is now.
+const MARK_ROOM = 22;
+function paintMarks(pen, css, width, height, at, marks) {
+  pen.font = `12px ${css.fontFamily}`;
+  pen.textBaseline = 'top';
+  let free = 0;
+  for (const [from, to, color, label] of marks) {
+    const left = from * width;
+    pen.fillStyle = color;
+    pen.fillRect(left, MARK_ROOM - 5, Math.max(2, (to - from) * width - 1), 3);
+    if (left < free || left + pen.measureText(label).width > width) continue;
+    pen.fillStyle = css.color;
+    pen.fillText(label, left, 0);
+    free = left + pen.measureText(label).width + 8;
+  }
+  if (at > 0) {
+    pen.fillStyle = css.getPropertyValue('--st-primary-color').trim() || css.color;
+    pen.fillRect(at * width - 1, MARK_ROOM, 2, height - MARK_ROOM);
   }
 }
 
 // One voice: a button and a canvas inside `row`.
-function voiceOf(row, { src, label, peaks }) {
+function voiceOf(row, { src, label, peaks, part, marks }) {
   const button = row.querySelector('.sm-play');
   const canvas = row.querySelector('canvas');
   const note = row.querySelector('.sm-note');
   const voice = {
-    src, row, button, peaks: peaks ?? null, at: 0,
+    src, row, button, part, peaks: peaks ?? null, at: 0, marks: null,
     moved(at, playing) {
       voice.at = at;
       if (playing !== voice.shown) {
@@ -130,13 +160,17 @@ function voiceOf(row, { src, label, peaks }) {
         button.setAttribute('aria-label', `${playing ? 'Stop' : 'Play'} ${label}`);
         button.setAttribute('aria-pressed', String(playing));
       }
-      paint(canvas, voice.peaks, at);
+      paint(canvas, voice.peaks, at, voice.marks);
     },
     failed(message) { if (note) note.textContent = message; button.title = message; voice.moved(0, false); },
     async prepare() {
       try {
         const clip = await load(src);
-        if (!voice.peaks) { voice.peaks = clip.peaks; paint(canvas, voice.peaks, voice.at); }
+        if (voice.peaks && !(marks && !voice.marks)) return;
+        // A part of a sound, and one with marks, are drawn at a finer grain than a row's little picture.
+        voice.peaks = part || marks ? measure(clip.buffer, part, marks ? FINE_PEAKS : NUM_PEAKS).peaks : clip.peaks;
+        voice.marks = marks?.map(([from, to, ...rest]) => [from / clip.buffer.duration, to / clip.buffer.duration, ...rest]) ?? null;
+        paint(canvas, voice.peaks, voice.at, voice.marks);
       } catch (error) { voice.failed(error.message); }
     },
   };
@@ -179,7 +213,7 @@ export function mountPlayers({ data, parentElement }) {
   box.innerHTML = '';
   const voices = clips.map(clip => {
     const row = document.createElement('div');
-    row.className = clip.details ? 'sm-row sm-listed' : 'sm-row';
+    row.className = `sm-row${clip.details ? ' sm-listed' : ''}${clip.marks ? ' sm-marked' : ''}`;
     row.innerHTML = rowHtml(clip);
     box.append(row);
     const voice = voiceOf(row, clip);
@@ -203,7 +237,7 @@ export function mountPlayers({ data, parentElement }) {
     }
   }, { rootMargin: '200px' });
   voices.filter(voice => !voice.peaks).forEach(voice => nearby.observe(voice.row));
-  const observer = new ResizeObserver(() => voices.forEach(voice => paint(voice.row.querySelector('canvas'), voice.peaks, voice.at)));
+  const observer = new ResizeObserver(() => voices.forEach(voice => paint(voice.row.querySelector('canvas'), voice.peaks, voice.at, voice.marks)));
   observer.observe(box);
   mounted.set(parentElement, { data, voices, observer, nearby });
 }

@@ -5,6 +5,7 @@ How a worker is told from a dead one stands in :mod:`samplemind_core.workers`.
 
 from __future__ import annotations
 
+import importlib
 import logging
 import traceback
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from typing import Any
 from samplemind_core.config import RunConfig
 from samplemind_core.errors import SampleMindError
 from samplemind_core.settings import Settings
-from samplemind_core.store import Epoch, Run, Store
+from samplemind_core.store import Checkpoint, Epoch, Run, Store
 from samplemind_core.store.records import ACTIVE
 from samplemind_core.workers import Crew, Lease, file_log, forget, identity, is_gone
 
@@ -33,6 +34,9 @@ __all__ = [
 
 TRAINERS = Crew("samplemind_core.training.worker", "worker", "Another worker is training in this workspace.")
 Listener = Callable[[str, Any], None]
+
+AFTER_TRAINING = "samplemind_core.inference.trust:leave_trust"
+"""``module:function`` called for the checkpoints of a run that ended; by name, as it stands above this room."""
 
 
 # -- workers -------------------------------------------------------------------------------------
@@ -238,7 +242,23 @@ def _train(store: Store, settings: Settings, run: Run, observer: StoreObserver) 
                 for split in ("val", "test"):
                     leave_predictions(store, settings.root, checkpoint, clips, split, clips.class_names, trainer.device)
                 calibrate_checkpoint(store, settings.root, checkpoint, dataset.id)
+                _call_after_training(store, settings, run, checkpoint, observer)
     return outcome.status, outcome.reason, None
+
+
+def _call_after_training(
+    store: Store, settings: Settings, run: Run, checkpoint: Checkpoint, observer: StoreObserver
+) -> None:
+    """Let a higher room add what a finished checkpoint needs; without it the checkpoint is still good."""
+    module, _, name = AFTER_TRAINING.partition(":")
+
+    def progress(done: int, total: int | None, what: str) -> None:
+        observer.on_progress({"stage": what, "step": done, "steps": total or 0})
+
+    try:
+        getattr(importlib.import_module(module), name)(store, settings, run, checkpoint, progress)
+    except SampleMindError as error:
+        observer.on_event("trust", f"Confidence could not be measured: {error}")
 
 
 class _StoppedError(Exception):

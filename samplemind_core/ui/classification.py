@@ -124,6 +124,7 @@ def show_one(ref: str, run: Run, upload: Upload, *, key: str) -> None:
         return
     from samplemind_core.charts.confidence import confidence_figure
     from samplemind_core.charts.signals import log_mel_figure, waveform_figure
+    from samplemind_core.inference.classifier import NONE
 
     left, right = st.columns([2, 3])
     with left, st.container(border=True, height="stretch"):
@@ -135,8 +136,11 @@ def show_one(ref: str, run: Run, upload: Upload, *, key: str) -> None:
             delta_color="off",
             delta_arrow="off",
         )
-        names = list(result.probs)
-        parts.figure(confidence_figure(list(result.probs.values()), names, theme()), key=f"{key}-confidence")
+        answers = result.answers()
+        bars = confidence_figure(
+            list(answers.values()), list(answers), theme(), none=None if result.none is None else NONE
+        )
+        parts.figure(bars, key=f"{key}-confidence")
         st.caption(f"Answered in {words.duration(result.seconds)}")
     with right, st.container(border=True, height="stretch"):
         if result.waveform is not None and result.sample_rate_hz:
@@ -203,7 +207,7 @@ def show_many(ref: str, run: Run, uploads: Sequence[Upload], *, key: str) -> Non
 
 def row(result: Result) -> dict[str, Any]:
     """Return one line of the table."""
-    ranked = sorted(result.probs.items(), key=lambda item: -item[1])
+    ranked = result.ranked()
     second = f"{ranked[1][0]} {words.confidence(ranked[1][1])}" if len(ranked) > 1 else ""
     return {
         "File": result.name,

@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import streamlit as st
 
@@ -41,12 +42,25 @@ class Sound:
         Up to three further columns of a list; what is right of the first disappears on narrow screens.
     peaks : tuple of float, optional
         Heights of the waveform in [0, 1]; without them they are measured in the browser.
+    part_s : (start, end), optional
+        Seconds of the sound to play, rather than all of it. Parts of one sound load it once.
     """
 
     src: str
     label: str
     details: tuple[str, ...] = ()
     peaks: tuple[float, ...] | None = None
+    part_s: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A stretch of a waveform with a colour and a name, such as a segment of one class."""
+
+    start_s: float
+    end_s: float
+    color: str
+    label: str
 
 
 def wav_url(content: bytes) -> str:
@@ -54,12 +68,18 @@ def wav_url(content: bytes) -> str:
     return f"data:audio/wav;base64,{base64.b64encode(content).decode()}"
 
 
-def player(sound: Sound, *, key: str) -> None:
-    """Draw one sample: its waveform and a play button. A click into the waveform seeks."""
-    _players(key=key, data=json.dumps([{"src": sound.src, "label": sound.label, "peaks": sound.peaks}]))
+def player(sound: Sound, *, key: str, marks: Sequence[Mark] = ()) -> None:
+    """Draw one sample: its waveform and a play button. A click into the waveform plays from there.
+
+    With ``marks`` the waveform is taller, and each marked stretch is drawn in its colour under its name.
+    """
+    row: dict[str, Any] = {"src": sound.src, "label": sound.label, "peaks": sound.peaks}
+    if marks:
+        row["marks"] = [[mark.start_s, mark.end_s, mark.color, mark.label] for mark in marks]
+    _players(key=key, data=json.dumps([row]))
 
 
 def player_list(sounds: Sequence[Sound], *, key: str) -> None:
     """Draw a list of samples. A click on a row plays it, space plays and stops, arrows move on."""
-    rows = [{"src": s.src, "label": s.label, "details": s.details, "peaks": s.peaks} for s in sounds]
+    rows = [{"src": s.src, "label": s.label, "details": s.details, "peaks": s.peaks, "part": s.part_s} for s in sounds]
     _players(key=key, data=json.dumps(rows))
