@@ -44,8 +44,8 @@ class Embeddings:
     logits : ndarray of float32, shape (N, num_classes)
         What the same pass through the network says of the clips.
     clip_ids : ndarray of int64, shape (N,)
-    labels, splits, sources : ndarray of str, shape (N,)
-        As the dataset has them today.
+    labels, splits, sources, folds : ndarray of str, shape (N,)
+        As the dataset has them today; a fold is empty where there is none.
     class_names : tuple of str
         The checkpoint's classes, in the order of the logits.
     """
@@ -56,6 +56,7 @@ class Embeddings:
     labels: npt.NDArray[np.str_]
     splits: npt.NDArray[np.str_]
     sources: npt.NDArray[np.str_]
+    folds: npt.NDArray[np.str_]
     class_names: tuple[str, ...]
 
     def __len__(self) -> int:
@@ -68,8 +69,11 @@ class Embeddings:
         return names
 
     def of(self, split: str) -> Embeddings:
-        """Return the clips of a split; ``all`` returns every clip."""
-        return self if split == "all" else self.take(np.flatnonzero(self.splits == split))
+        """Return the clips of a split, or of a fold (``fold:NAME``); ``all`` returns every clip."""
+        if split == "all":
+            return self
+        kind, _, fold = split.partition(":")
+        return self.take(np.flatnonzero(self.folds == fold if kind == "fold" else self.splits == split))
 
     def vector(self, clip_id: int) -> npt.NDArray[np.float32]:
         """Return the embedding (D,) of a clip.
@@ -95,6 +99,7 @@ class Embeddings:
             labels=self.labels[rows],
             splits=self.splits[rows],
             sources=self.sources[rows],
+            folds=self.folds[rows],
         )
 
 
@@ -156,6 +161,7 @@ def embed_dataset(
         labels=np.array([clip.label for clip in clips]),
         splits=np.array([clip.split for clip in clips]),
         sources=np.array([clip.source for clip in clips]),
+        folds=np.array([clip.fold or "" for clip in clips]),
         class_names=class_names,
     )
 

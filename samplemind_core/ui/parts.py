@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 
 Color = Literal["red", "orange", "blue", "green", "gray", "primary"]
 
+# Zooming by the wheel would hold up the page that is being scrolled.
+_MAP_TOOLS = {
+    "displayModeBar": True,
+    "displaylogo": False,
+    "modeBarButtonsToRemove": ["toImage", "autoScale2d", "zoomIn2d", "zoomOut2d"],
+}
+
 _STATUS: dict[str, tuple[str, str, Color]] = {
     "queued": ("Queued", ":material/schedule:", "gray"),
     "running": ("Running", ":material/bolt:", "primary"),
@@ -111,19 +118,26 @@ def synthetic_badge() -> None:
     )
 
 
-def figure(chart: go_figures.Figure, *, key: str, on_click: Callable[[], None] | None = None) -> None:
+def figure(
+    chart: go_figures.Figure,
+    *,
+    key: str,
+    on_click: Callable[[], None] | None = None,
+    select: Literal["points", "all"] = "points",
+) -> None:
     """Draw a figure as it was designed, with its text alternative.
 
     ``on_click`` is called when a point is chosen; ``st.session_state[key]`` then holds the selection.
+    With ``select="all"`` points can be lassoed and boxed too, and the tools for it are shown.
     """
     st.plotly_chart(
         chart,
         theme=None,
         key=key,
         alt=chart.layout.meta["alt"],
-        config={"displayModeBar": False},
+        config={"displayModeBar": False} if select == "points" else _MAP_TOOLS,
         on_select="ignore" if on_click is None else on_click,
-        selection_mode="points",
+        selection_mode="points" if select == "points" else ("points", "box", "lasso"),
     )
 
 

@@ -77,3 +77,43 @@ def test_a_sentence_for_a_change_found_and_one_not_found() -> None:
     found.reached = False
     assert "No change of loudness that was tried" in change_sentence(found)
     assert "57.0 %" in change_sentence(found)
+
+
+def test_the_map_shows_finds_and_ranks(visit, space) -> None:
+    app = visit("diagnostics", section="embedding")
+    assert not app.exception
+    assert not app.error
+    assert "directions keep" in text(app)
+    assert "Unlike the others" in text(app)
+    app.segmented_control(key="map-samples").set_value("All").run()
+    app.selectbox(key="map-colour").set_value("split").run()
+    clip = space.store.datasets.clips(space.dataset("demo").id)[0]
+    app.text_input(key="map-find").set_value(clip.name).run()
+    assert not app.exception
+    assert "1 sample chosen" in text(app)
+    assert "Its nearest neighbours" in text(app)
+    app.segmented_control(key="map-dims").set_value(3).run()
+    app.segmented_control(key="map-outliers").set_value("Among another class").run()
+    app.select_slider[0].set_value("1").run()
+    assert not app.exception
+    assert not app.error
+
+
+def test_a_map_that_takes_longer_is_a_task(visit, space, monkeypatch) -> None:
+    from samplemind_core.evaluation import embedding_map
+    from samplemind_core.evaluation.embedding_map import Map
+    from samplemind_core.tasks import jobs
+
+    app = visit("diagnostics", section="embedding")
+    app.segmented_control(key="map-method").set_value("umap").run()
+    assert not app.exception
+    (task,) = space.tasks.all(kind="umap")
+    assert "Waiting for its turn" in text(app)
+    # What the worker does, without the compiler that UMAP brings.
+    monkeypatch.setattr(embedding_map, "umap_map", lambda vectors, dims: Map(vectors[:, :dims], "umap", None))
+    claimed = space.store.tasks.claim({"host": "here", "pid": 1})
+    assert claimed.id == task.id
+    assert jobs.execute(space, claimed).status == "done"
+    app.run()
+    assert "Unlike the others" in text(app)
+    assert "directions keep" not in text(app)

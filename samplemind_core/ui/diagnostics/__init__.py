@@ -38,6 +38,7 @@ class Section:
 SECTIONS: tuple[Section, ...] = (
     Section("overview", "Overview", ":material/balance:"),
     Section("confusions", "Confusions", ":material/grid_on:"),
+    Section("embedding", "Map", ":material/scatter_plot:"),
     Section("why", "Why", ":material/psychology_alt:"),
 )
 

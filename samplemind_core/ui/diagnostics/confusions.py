@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -98,7 +99,7 @@ def _hear(picked: Picked) -> None:
         heard(picked, [(clip_id, (f"{words.confidence(sure)} sure",)) for clip_id, sure in rows], key="cell-clips")
 
 
-def heard(picked: Picked, rows: list[tuple[int, tuple[str, ...]]], *, key: str) -> None:
+def heard(picked: Picked, rows: Sequence[tuple[int, tuple[str, ...]]], *, key: str) -> None:
     """Draw samples to click on, each with up to two details; a plain list where there is no audio."""
     clips = [(picked.clips[clip_id], details) for clip_id, details in rows]
     if all(clip.file for clip, _ in clips):
