@@ -27,6 +27,7 @@ from samplemind_core.errors import SampleMindError
 from samplemind_core.workspace import Workspace
 
 if TYPE_CHECKING:
+    from samplemind_core.data.findings import HealthReport
     from samplemind_core.evaluation.metrics import Evaluation
     from samplemind_core.store import Dataset, Epoch, Run
 
@@ -45,6 +46,7 @@ DatasetName = Annotated[str, typer.Option("--dataset", help="Name or id of the d
 OtherDataset = Annotated[str | None, typer.Option("--dataset", help="Judge on this dataset instead of the run's own.")]
 Split = Annotated[str, typer.Option("--split", help="train, val, test or all.")]
 FOLLOW_S = 0.5
+SHOWN = 5
 
 
 @app.command()
@@ -163,6 +165,53 @@ def datasets_diff(
         for one in found.changed:
             values = "; ".join(f"{field} {before} → {after}" for field, (before, after) in one.values.items())
             out.print(f"  {one.name}: {values}", markup=False)
+
+
+@app.command()
+def report(
+    dataset: Annotated[str, typer.Argument(metavar="DATASET")],
+    again: Annotated[bool, typer.Option("--again", help="Measure anew even if nothing changed.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show the health of a dataset: damaged, silent and doubled clips, leaks, shortcuts, classes and sources."""
+    with _failing(as_json):
+        with _progress() as progress:
+            found = Workspace().health(dataset, again=again, progress=progress)
+        if as_json:
+            _print_json(found.as_dict())
+        else:
+            _show_health(found)
+
+
+@app.command()
+def split(
+    dataset: Annotated[str, typer.Argument(metavar="DATASET")],
+    seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
+    fractions: Annotated[str, typer.Option(help="Shares of train, val and test.")] = "0.7,0.15,0.15",
+    accept_groups: Annotated[
+        bool, typer.Option("--accept-groups", help="First give clips the sources that the health report proposes.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Divide a dataset anew, sources and twins kept whole, as a new version of it."""
+    with _failing(as_json):
+        shares = _shares(fractions)
+        workspace = Workspace()
+        with _progress() as progress:
+            found = workspace.health(dataset, progress=progress)
+        if accept_groups and found.groups:
+            workspace.edit(dataset).regroup({clip: group.name for group in found.groups for clip in group.clips})
+        try:
+            made = workspace.edit(dataset).resplit(seed=seed, fractions=shares, twins=found.twins)
+        except SampleMindError:
+            if accept_groups and found.groups:
+                workspace.edit(dataset).undo()  # all of it or nothing
+            raise
+        if as_json:
+            _print_json(made.as_dict() | {"counts": workspace.store.datasets.counts(made.dataset_id)})
+        else:
+            out.print(f"{made.message}: {workspace.dataset(dataset).name} is now version {made.version}.", markup=False)
+            _show_counts(workspace, workspace.dataset(dataset))
 
 
 @app.command()
@@ -417,6 +466,16 @@ def _show_dataset(workspace: Workspace, dataset: Dataset, as_json: bool) -> None
     if as_json:
         _print_json(dataset.as_dict() | {"counts": counts, "rejects": [row.as_dict() for row in rejects]})
         return
+    _show_counts(workspace, dataset)
+    out.print(f"Dataset {dataset.name} ({dataset.id}): {dataset.num_clips:,} clips.", markup=False)
+    for warning in dataset.warnings:
+        out.print(f"Note: {warning}", markup=False)
+    for reject in rejects:
+        out.print(f"Not imported: {reject.name}: {reject.reason}", markup=False)
+
+
+def _show_counts(workspace: Workspace, dataset: Dataset) -> None:
+    counts = workspace.store.datasets.counts(dataset.id)
     _table(
         ("class", "train", "val", "test"),
         [
@@ -424,11 +483,35 @@ def _show_dataset(workspace: Workspace, dataset: Dataset, as_json: bool) -> None
             for label in dataset.class_names
         ],
     )
-    out.print(f"Dataset {dataset.name} ({dataset.id}): {dataset.num_clips:,} clips.", markup=False)
-    for warning in dataset.warnings:
-        out.print(f"Note: {warning}", markup=False)
-    for reject in rejects:
-        out.print(f"Not imported: {reject.name}: {reject.reason}", markup=False)
+
+
+def _show_health(found: HealthReport) -> None:
+    out.print(found.headline, markup=False)
+    for one in found.findings:
+        out.print(f"\n{one.severity}: {one.title}", style="bold", markup=False)
+        out.print(f"  {one.explanation}", markup=False)
+        for evidence in (one.evidence or one.subjects)[:SHOWN]:
+            out.print(f"  - {evidence}", markup=False)
+    for part in (found.leakage, found.shortcuts):
+        if part is not None:
+            out.print(f"\n{part.sentence}", markup=False)
+    if found.groups:
+        many = len(found.groups)
+        out.print(f"\n{many} proposed {'source' if many == 1 else 'sources'}; split --accept-groups takes them over:")
+        for group in found.groups[:SHOWN]:
+            out.print(f"  - {group.name}: {len(group.clips)} clips; {'; '.join(group.reasons)}", markup=False)
+    for note in found.notes:
+        out.print(f"\nNote: {note}", markup=False)
+
+
+def _shares(text: str) -> tuple[float, float, float]:
+    try:
+        train, val, test = (float(part) for part in text.split(","))
+    except ValueError:
+        raise SampleMindError(
+            f"Expected three shares separated by commas, got '{text}'.", "For example 0.7,0.15,0.15."
+        ) from None
+    return train, val, test
 
 
 def _show_evaluation(evaluation: Evaluation, split: str) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from samplemind_core.data.editing import Editor
+    from samplemind_core.data.findings import HealthReport
     from samplemind_core.data.hearing import Heard
     from samplemind_core.data.sources import ImportOptions
     from samplemind_core.data.versions import DatasetDiff
@@ -189,6 +190,32 @@ class Workspace:
 
         rate = self.store.datasets.clip(clip_id).sample_rate_hz or 44_100
         return hear(self._decoded(clip_id, rate), rate, features or FeatureConfig())
+
+    def health(
+        self,
+        name_or_id: str,
+        *,
+        again: bool = False,
+        progress: Progress | None = None,
+        should_stop: ShouldStop | None = None,
+    ) -> HealthReport:
+        """Return what is wrong, risky or odd about a dataset as it is now, measured unless it was already.
+
+        ``again`` measures anew; see :func:`samplemind_core.data.health.measure_health` for the rest. For large
+        datasets submit a task of the kind ``health`` with the parameter ``dataset``.
+        """
+        from samplemind_core.data.health import measure_health
+
+        stored = None if again else self.stored_health(name_or_id)
+        return stored or measure_health(
+            self.root, self.store, self.dataset(name_or_id), progress=progress, should_stop=should_stop
+        )
+
+    def stored_health(self, name_or_id: str) -> HealthReport | None:
+        """Return the health report of a dataset as it is now, or None where it was not measured yet."""
+        from samplemind_core.data.health import stored_report
+
+        return stored_report(self.root, self.store, self.dataset(name_or_id))
 
     def _decoded(self, clip_id: int, rate_hz: int) -> npt.NDArray[np.float32]:
         from samplemind_core.audio.decode import decode

@@ -145,7 +145,14 @@ def probe(source: Path | bytes, *, name: str = "", limits: Limits | None = None)
         return info
 
 
-def decode(source: Path | bytes, sample_rate_hz: int, *, name: str = "", limits: Limits | None = None) -> Decoded:
+def decode(
+    source: Path | bytes,
+    sample_rate_hz: int,
+    *,
+    name: str = "",
+    limits: Limits | None = None,
+    observe: Callable[[NDArray[np.float32]], None] | None = None,
+) -> Decoded:
     """Return a file's mono waveform at ``sample_rate_hz``.
 
     Mono is the mean of the channels. Where the channels cancel (the mean lies over 20 dB below the
@@ -162,6 +169,9 @@ def decode(source: Path | bytes, sample_rate_hz: int, *, name: str = "", limits:
         Name for messages and for noting a wrong suffix; the path's own by default.
     limits : Limits, optional
         Bounds on bytes and seconds; the environment's by default.
+    observe : callable, optional
+        Given each block of the file's own samples, (frames, channels), once and in order, before they
+        are mixed and resampled.
 
     Raises
     ------
@@ -185,6 +195,8 @@ def decode(source: Path | bytes, sample_rate_hz: int, *, name: str = "", limits:
                     f"{shown} holds samples that are not numbers (NaN or infinity, or too large for 32-bit float).",
                     "Export it again from its project, or leave it out.",
                 )
+            if observe is not None:
+                observe(block)
             if info.channels == 1:
                 return block[:, 0]
             energy += np.square(block, dtype=np.float64).sum(axis=0)

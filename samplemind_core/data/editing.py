@@ -17,6 +17,7 @@ from samplemind_core.store.records import SPLITS, Change, Clip, ClipField, Datas
 from samplemind_core.store.versions import conflict
 
 if TYPE_CHECKING:
+    from samplemind_core.data.findings import Twin
     from samplemind_core.store import Store
 
 SPLIT_WORDS = {"train": "train", "val": "validation", "test": "test"}
@@ -122,6 +123,7 @@ class Editor:
         seed: int = 0,
         fractions: tuple[float, float, float] = (0.7, 0.15, 0.15),
         grouping: Grouping = "given",
+        twins: Collection[Twin] = (),
     ) -> Version:
         """Divide into train, validation and test anew, stratified by class.
 
@@ -133,12 +135,15 @@ class Editor:
         grouping : {'given', 'inferred', 'none'}
             Whether sources stay on one side always, only where a class has three of them, or not at all.
             Identical sounds always do.
+        twins : collection of Twin
+            Clips that hold the same sound, as a health report lists them; they stay on one side too.
 
         Raises
         ------
         SplitError
             If there are too few sources.
         """
+        from samplemind_core.data.grouping import sound_keys
         from samplemind_core.data.split import choose_splits
 
         clips = [clip for clip in self._all() if not clip.excluded and clip.target >= 0]
@@ -147,7 +152,7 @@ class Editor:
         chosen, _ = choose_splits(
             [clip.label for clip in clips],
             known,
-            [clip.content_hash for clip in clips],
+            sound_keys(clips, twins),
             [None] * len(clips),
             grouping=grouping,
             seed=seed,

@@ -136,7 +136,7 @@ class ProposedGroup(Record):
 
 @dataclass(frozen=True, slots=True)
 class Score(Record):
-    """An accuracy from repeated random splits: mean and interval of the mean, as fractions."""
+    """A cross-validated accuracy with its 95 % interval, as fractions, and how often it was repeated."""
 
     accuracy: float
     low: float
@@ -157,10 +157,10 @@ class Leakage(Record):
     mates_in_train : tuple of int
         Test clips of a source that also has training clips.
     naive, safe : Score or None
-        Accuracy of a quick baseline under random splits by clip, and under splits that keep groups
-        whole; None where it could not be measured.
+        Cross-validated accuracy of a quick baseline with folds dealt at random by clip, and with groups
+        kept whole; None where it could not be measured.
     gap, gap_low, gap_high : float or None
-        How much the random split flatters, with a 95 % interval over paired repeats.
+        How much the random split flatters, with a 95 % interval, clip by clip.
     baseline : str
         What was trained, in words.
     sentence : str

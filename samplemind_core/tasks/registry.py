@@ -20,6 +20,7 @@ Handler = Callable[["TaskContext"], "dict[str, Any] | None"]
 HANDLERS: dict[str, str] = {
     "classify": "samplemind_core.batches.work:run",
     "umap": "samplemind_core.evaluation.embedding_map:run_umap",
+    "health": "samplemind_core.data.health:health_task",
 }
 """``module:function`` by kind. The function takes a :class:`TaskContext` and returns the task's result.
 
