@@ -45,18 +45,17 @@ MIN_COVERED = 0.15
 
 LOWEST_HZ, HIGHEST_HZ = 40.0, 7_000.0
 _NEIGHBOURS = 8
-_BLOCK = 1_024
+_BLOCK = 256
 _MIN_SIMILAR = (0.80, 0.90)
 _MIN_COARSE = 0.3
 _N_FFT, _HOP = 512, 160
 _LEAD = 512
-_LENGTH = 16_000
-_SIZE = 32_768
+_LENGTH, _SIZE = 14_000, 16_384  # length and largest lag together fit into the size: nothing wraps around
 _MAX_LAG = 1_600
 _MIN_OVERLAP = 160
 _STEPS_PER_SAMPLE, _REACH = 8, 2
 _SMOOTH_HZ = 200.0
-_KEPT = 512
+_KEPT = 256
 _PAIRS = 64
 _THREADS = 2
 _FLOOR = 1e-20
@@ -238,7 +237,7 @@ def compare(first: Floats, second: Floats, top_hz: float = HIGHEST_HZ) -> Agreem
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Section:
-    """The first second of a clip from its onset, and its whitened spectrum for finding the lag."""
+    """The first 0.9 s of a clip from its onset, and its whitened spectrum for finding the lag."""
 
     samples: Floats
     energy: NDArray[np.float64]

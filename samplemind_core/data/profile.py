@@ -107,6 +107,12 @@ class Profiles:
         """Level of each clip in dB of full scale; -120 for silence."""
         return decibels(self.facts["rms"])
 
+    @property
+    def crest_db(self) -> NDArray[np.float64]:
+        """How far the peak of each clip lies above its level, in dB; 0 for silence."""
+        crest: NDArray[np.float64] = self.peak_db - self.rms_db
+        return crest
+
 
 def decibels(amplitude: NDArray[Any]) -> NDArray[np.float64]:
     """Return amplitudes in dB of full scale, at least -120."""

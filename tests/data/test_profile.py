@@ -109,6 +109,7 @@ def test_clips_are_measured_once(imported: Workspace) -> None:
     assert (again.outlines == first.outlines).all()
     assert first["readable"].all()
     assert first.peak_db.max() < 0.0
+    assert (first.crest_db > 3.0).all()
 
 
 def test_a_damaged_cache_is_measured_again(imported: Workspace) -> None:
