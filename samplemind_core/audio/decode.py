@@ -189,7 +189,7 @@ def decode(
         def mean(block: NDArray[np.float32]) -> NDArray[np.float32]:
             nonlocal frames, energy
             frames += len(block)
-            digest.update(block.astype("<f4", copy=False).tobytes())
+            digest.update(np.ascontiguousarray(block, dtype="<f4").data)
             if not np.isfinite(block).all():
                 raise NonFiniteAudioError(
                     f"{shown} holds samples that are not numbers (NaN or infinity, or too large for 32-bit float).",
@@ -399,24 +399,26 @@ def _stream(
     if info.sample_rate_hz != sample_rate_hz:
         resampler = soxr.ResampleStream(info.sample_rate_hz, sample_rate_hz, 1, dtype="float32", quality="HQ")
     parts: list[NDArray[np.float32]] = []
-    energy, frames = 0.0, 0
+    energy, frames, size = 0.0, 0, _BLOCK_SAMPLES // sound.channels
     while True:
-        block = _read(sound, shown)
+        block = _read(sound, size, shown)
         frames += len(block)
         if frames > limits.max_clip_s * info.sample_rate_hz:
             raise _too_long(shown, frames / info.sample_rate_hz, limits)
         mono = mix(block)
-        energy += float(np.square(mono, dtype=np.float64).sum())
-        last = len(block) == 0
+        if info.channels > 1:
+            energy += float(np.square(mono, dtype=np.float64).sum())
+        last = len(block) == 0 or (len(block) < size and frames >= info.frames)
         parts.append(resampler.resample_chunk(mono, last=last) if resampler else mono)
         if last:
-            return np.ascontiguousarray(np.concatenate(parts), dtype=np.float32), energy
+            whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
+            return np.ascontiguousarray(whole, dtype=np.float32), energy
 
 
-def _read(sound: sf.SoundFile, shown: str) -> NDArray[np.float32]:
+def _read(sound: sf.SoundFile, size: int, shown: str) -> NDArray[np.float32]:
     """Return the next block, (frames, channels); empty at the end."""
     try:
-        block: NDArray[np.float32] = sound.read(_BLOCK_SAMPLES // sound.channels, dtype="float32", always_2d=True)
+        block: NDArray[np.float32] = sound.read(size, dtype="float32", always_2d=True)
         return block
     except RuntimeError as error:  # libsndfile's errors are RuntimeErrors
         raise TruncatedAudioError(

@@ -6,7 +6,7 @@ float16 keeps a level of -80 dB to within 0.03 dB, and half the bytes move faste
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,6 +115,27 @@ def new_cache(file: Path, shape: tuple[int, ...], fill: Callable[[Any], None]) -
         partial.replace(file)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_cache(file: Path, shape: tuple[int, ...], blocks: Iterable[Float16]) -> None:
+    """Write a cache file in a folder that is not public yet, block after block, in little memory.
+
+    Parameters
+    ----------
+    file : Path
+        Its folder must exist.
+    shape : tuple of int
+        Shape of the whole array.
+    blocks : iterable of ndarray of float16
+        Its rows, in order.
+    """
+    header = {"descr": "<f2", "fortran_order": False, "shape": shape}
+    with file.open("wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, header)
+        for block in blocks:
+            stream.write(np.ascontiguousarray(block, dtype="<f2").data)
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def _open(file: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.float16]] | None:

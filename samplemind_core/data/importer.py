@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import re
+import shutil
 import time
 import uuid
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from samplemind_core.audio.decode import AUDIO_SUFFIXES, AudioInfo, decode, printable, to_wav
-from samplemind_core.config import FeatureConfig
-from samplemind_core.data.incoming import delete_dataset_folder, incoming_folder
+from samplemind_core.audio.decode import AudioInfo, printable, to_wav
+from samplemind_core.data.cache import cache_file, write_cache
+from samplemind_core.data.incoming import delete_dataset_folder, incoming_folder, storage_errors
 from samplemind_core.data.quality import fingerprint_clips, quality_warnings
-from samplemind_core.data.sources import (
-    Candidate,
-    Found,
-    ImportOptions,
-    open_source,
-)
+from samplemind_core.data.reading import Workbench
+from samplemind_core.data.sources import Candidate, Found, ImportOptions, open_source
 from samplemind_core.data.split import choose_splits
-from samplemind_core.errors import AudioError, DataError
+from samplemind_core.errors import DataError, StoppedError
 from samplemind_core.settings import Limits
 from samplemind_core.store.datasets import name_taken
 from samplemind_core.store.records import Clip, Dataset, Reject, Split
@@ -40,8 +34,17 @@ Progress = Callable[[int, int | None, str], None]
 ShouldStop = Callable[[], bool]
 
 MAX_NAME = 200
-_THREADS = 2
-_IN_FLIGHT = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Resumable:
+    """Where an import keeps what it has finished, and the id its dataset gets, so that it can go on.
+
+    Without it an import that ends early leaves nothing.
+    """
+
+    folder: Path
+    dataset_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ class _Plan:
     found: Found
     candidates: Iterable[Candidate]
     total: int
+    stamp: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,8 @@ class _Accepted:
     info: AudioInfo
     content_hash: str
     silent: bool
-    file: str = ""
+    file: str
+    row: int
 
 
 def import_dataset(
@@ -75,11 +80,13 @@ def import_dataset(
     limits: Limits | None = None,
     progress: Progress | None = None,
     should_stop: ShouldStop | None = None,
+    resumable: Resumable | None = None,
 ) -> Dataset:
-    """Import a folder, a zip archive, a CSV manifest or ready spectrograms (``.npz``) into a workspace.
+    """Import a folder, a zip or tar archive, a CSV manifest or ready spectrograms (``.npz``) into a workspace.
 
     Files that cannot become clips are listed as rejects, each with its reason; one bad file never
-    stops the others. On any error, or a stop, nothing stays in the workspace or the database.
+    stops the others. On any error, or a stop, nothing stays among the datasets; with ``resumable``
+    what is finished waits in its folder, and the same call goes on from there.
 
     Parameters
     ----------
@@ -99,15 +106,19 @@ def import_dataset(
     progress : callable, optional
         Called with (files done, files in all or None, what).
     should_stop : callable, optional
-        Asked between files; a true answer ends the import with a :class:`DataError`.
+        Asked between files; a true answer ends the import with a :class:`StoppedError`.
+    resumable : Resumable, optional
+        Where to keep what is finished.
 
     Raises
     ------
     NameTakenError
         If a dataset of that name exists.
     DataError
-        If the name or the source cannot be used, fewer than two classes have usable clips, or the
-        import was stopped; ``ManifestError``, ``ArchiveError`` and ``SplitError`` are such errors.
+        If the name or the source cannot be used, or fewer than two classes have usable clips;
+        ``ManifestError``, ``ArchiveError`` and ``SplitError`` are such errors.
+    StoppedError
+        If it was stopped.
     StorageError
         If the workspace cannot be written.
     """
@@ -115,18 +126,31 @@ def import_dataset(
     from samplemind_core.data.npz import import_npz
 
     options, limits = options or ImportOptions(), limits or Limits()
+    if (finished := _finished(store, resumable)) is not None:
+        return finished
     name = check_name(store, name)
     check = _checker(should_stop)
 
     report = progress or _silent
     if has_npz(source):
-        return import_npz(store, root, source, name, options=options, limits=limits, progress=report, check=check)
+        dataset_id = resumable.dataset_id if resumable else None
+        return import_npz(
+            store,
+            root,
+            source,
+            name,
+            options=options,
+            limits=limits,
+            progress=report,
+            check=check,
+            dataset_id=dataset_id,
+        )
     report(0, None, "Looking for samples")
     with open_source(source, options, limits, check) as found:
         kind = "folder" if source.is_dir() else "file"
         origin = options.origin or f"Imported from the {kind} '{printable(source.name or str(source))}'"
-        plan = _Plan(name, origin, options, found, found.candidates, len(found.candidates))
-        return _run(store, root, plan, limits, report, check)
+        plan = _Plan(name, origin, options, found, found.candidates, len(found.candidates), _stamp(source))
+        return _run(store, root, plan, limits, report, check, resumable)
 
 
 def import_demo(
@@ -137,12 +161,13 @@ def import_demo(
     seed: int = 0,
     progress: Progress | None = None,
     should_stop: ShouldStop | None = None,
+    resumable: Resumable | None = None,
 ) -> Dataset:
     """Make the demo instruments and import them as a dataset that is marked synthetic.
 
     Parameters
     ----------
-    store, root, name, progress, should_stop
+    store, root, name, progress, should_stop, resumable
         As for :func:`import_dataset`.
     per_class : int
         Clips of each class.
@@ -156,6 +181,8 @@ def import_demo(
     """
     from samplemind_core.audio.synth import CLASS_NAMES, demo_voices
 
+    if (finished := _finished(store, resumable)) is not None:
+        return finished
     name = check_name(store, name)
     if per_class < 3:
         raise DataError(f"Expected at least 3 clips per class, got {per_class}.", "200 make a good demo.")
@@ -170,18 +197,31 @@ def import_demo(
 
     options = ImportOptions(seed=seed, synthetic=True)
     found = Found([], [], grouping="inferred")
-    plan = _Plan(
-        name, f"Synthesised by SampleMind (seed {seed})", options, found, voices(), per_class * len(CLASS_NAMES)
-    )
-    return _run(store, root, plan, Limits(), progress or _silent, _checker(should_stop))
+    origin = f"Synthesised by SampleMind (seed {seed})"
+    stamp = f"demo {per_class} {seed}"
+    plan = _Plan(name, origin, options, found, voices(), per_class * len(CLASS_NAMES), stamp)
+    return _run(store, root, plan, Limits(), progress or _silent, _checker(should_stop), resumable)
 
 
 def _checker(should_stop: ShouldStop | None) -> Callable[[], None]:
     def check() -> None:
         if should_stop is not None and should_stop():
-            raise DataError("The import was stopped.", "Nothing of it was kept.")
+            raise StoppedError("The import was stopped.", "Import again, or resume it.")
 
     return check
+
+
+def _finished(store: Store, resumable: Resumable | None) -> Dataset | None:
+    """Return the dataset of an import that was killed between its end and the word that it had ended."""
+    return store.datasets.find(resumable.dataset_id) if resumable else None
+
+
+def _stamp(source: Path) -> str:
+    """Return what tells an archive or a list from another one that takes its place."""
+    if source.is_dir():
+        return str(source.resolve())
+    status = source.stat()
+    return f"{source.resolve()} {status.st_size} {status.st_mtime_ns}"
 
 
 def check_name(store: Store, name: str) -> str:
@@ -205,20 +245,28 @@ def check_name(store: Store, name: str) -> str:
     return name
 
 
-def _run(store: Store, root: Path, plan: _Plan, limits: Limits, report: Progress, check: Callable[[], None]) -> Dataset:
-    """Decode, copy, split and commit."""
-    dataset_id = uuid.uuid4().hex[:16]
-    with incoming_folder(root, store, dataset_id) as (folder, publish):
-        accepted: list[_Accepted] = []
-        rejects = list(plan.found.rejects)
-        for done, (candidate, result) in enumerate(_decoded(plan.candidates, folder / "audio", limits, check), start=1):
-            if isinstance(result, str):
-                rejects.append(Reject(candidate.name, result))
-            else:
-                file = f"audio/{len(accepted):06d}-{_safe_name(candidate.name)}"
-                (folder / result.file).rename(folder / file)
-                accepted.append(replace(result, file=file))
-            report(done, plan.total, "Reading samples")
+def _run(
+    store: Store,
+    root: Path,
+    plan: _Plan,
+    limits: Limits,
+    report: Progress,
+    check: Callable[[], None],
+    resumable: Resumable | None,
+) -> Dataset:
+    """Read, split and commit."""
+    dataset_id = resumable.dataset_id if resumable else uuid.uuid4().hex[:16]
+    with ExitStack() as stack:
+        if resumable is None:
+            # All work is done inside the folder that vanishes with its process.
+            folder, publish = stack.enter_context(incoming_folder(root, store, dataset_id))
+            bench = Workbench(folder / "work")
+            accepted, rejects = _read_all(bench, plan, limits, report, check)
+        else:
+            with storage_errors(resumable.folder):
+                bench = Workbench(resumable.folder, plan.stamp)
+                accepted, rejects = _read_all(bench, plan, limits, report, check)
+            folder, publish = stack.enter_context(incoming_folder(root, store, dataset_id))
         check()
         report(plan.total, plan.total, "Dividing into train, val and test")
         class_names = _class_names(accepted, rejects)
@@ -242,42 +290,34 @@ def _run(store: Store, root: Path, plan: _Plan, limits: Limits, report: Progress
                 *quality_warnings(clips, [item.candidate.name for item in accepted if item.silent]),
             ),
         )
+        report(plan.total, plan.total, "Storing")
+        _furnish(folder, bench, [item.row for item in accepted], cache_file(root, dataset_id, bench.features).name)
         publish()
         return store.datasets.add(dataset, clips, rejects)
 
 
-def _decoded(
-    candidates: Iterable[Candidate], audio: Path, limits: Limits, check: Callable[[], None]
-) -> Iterator[tuple[Candidate, _Accepted | str]]:
-    """Yield each candidate with what became of it, in order; few files are in memory at a time."""
-    rate = FeatureConfig().sample_rate_hz
+def _read_all(
+    bench: Workbench, plan: _Plan, limits: Limits, report: Progress, check: Callable[[], None]
+) -> tuple[list[_Accepted], list[Reject]]:
+    accepted: list[_Accepted] = []
+    rejects = list(plan.found.rejects)
+    for done, (candidate, result) in enumerate(bench.read(plan.candidates, limits, check), start=1):
+        if result.info is None:
+            rejects.append(Reject(candidate.name, result.reason))
+        else:
+            item = _Accepted(candidate, result.info, result.content_hash, result.silent, result.file, result.row)
+            accepted.append(item)
+        report(done, plan.total, "Reading samples")
+    return accepted, rejects
 
-    def work(number: int, candidate: Candidate) -> _Accepted | str:
-        try:
-            data = candidate.read()
-            decoded = decode(data, rate, name=PurePosixPath(candidate.name).name, limits=limits)
-        except AudioError as error:
-            return str(error)
-        file = audio / f"{number}.part"
-        file.write_bytes(data)
-        silent = not np.any(decoded.waveform)
-        return _Accepted(candidate, decoded.info, decoded.content_hash, silent, f"audio/{file.name}")
 
-    pending: deque[tuple[Candidate, Future[_Accepted | str]]] = deque()
-    with ThreadPoolExecutor(_THREADS, thread_name_prefix="import") as pool:
-        try:
-            for number, candidate in enumerate(candidates):
-                check()
-                pending.append((candidate, pool.submit(work, number, candidate)))
-                if len(pending) >= _IN_FLIGHT:
-                    first, future = pending.popleft()
-                    yield first, future.result()
-            while pending:
-                check()
-                first, future = pending.popleft()
-                yield first, future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+def _furnish(folder: Path, bench: Workbench, rows: list[int], cache_name: str) -> None:
+    """Give a dataset's folder its audio and its spectrograms."""
+    (folder / "audio").rmdir()
+    bench.audio.rename(folder / "audio")
+    (folder / "cache").mkdir()
+    write_cache(folder / "cache" / cache_name, (len(rows), *bench.features.shape), bench.rows(rows))
+    shutil.rmtree(bench.folder)
 
 
 def _class_names(accepted: Sequence[_Accepted], rejects: Sequence[Reject]) -> tuple[str, ...]:
@@ -339,14 +379,6 @@ def _clips(accepted: Sequence[_Accepted], chosen: Sequence[Split], class_names: 
             )
         )
     return clips
-
-
-def _safe_name(name: str) -> str:
-    """Return a short ASCII file name with an audio suffix; what it came from never becomes a path."""
-    pure = PurePosixPath(name)
-    stem = re.sub(r"[^A-Za-z0-9]+", "-", pure.stem).strip("-")[:40] or "clip"
-    suffix = pure.suffix.strip().lower()
-    return stem + (suffix if suffix in AUDIO_SUFFIXES else ".audio")
 
 
 def _silent(_done: int, _total: int | None, _what: str) -> None:

@@ -46,6 +46,7 @@ def import_npz(
     limits: Limits,
     progress: Callable[[int, int | None, str], None] | None = None,
     check: Callable[[], None] = lambda: None,
+    dataset_id: str | None = None,
 ) -> Dataset:
     """Import ready-made spectrograms; the three files are the split.
 
@@ -59,6 +60,8 @@ def import_npz(
         As for :func:`~samplemind_core.data.importer.import_dataset`; ``source`` is a folder or zip.
     check : callable
         Called between blocks; raises to end the import.
+    dataset_id : str, optional
+        Id of the new dataset.
 
     Raises
     ------
@@ -69,7 +72,7 @@ def import_npz(
         If the workspace cannot be written.
     """
     report = progress or (lambda _done, _total, _what: None)
-    dataset_id = uuid.uuid4().hex[:16]
+    dataset_id = dataset_id or uuid.uuid4().hex[:16]
     with ExitStack() as stack:
         parts = list(open_parts(source, stack, limits))
         features = _features(parts)

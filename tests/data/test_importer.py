@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from samplemind_core.audio.decode import decode
 from samplemind_core.data.importer import ImportOptions, delete_dataset_folder, import_dataset, import_demo
-from samplemind_core.errors import DataError, NameTakenError, SplitError, StorageError, StoreError
+from samplemind_core.errors import DataError, NameTakenError, SplitError, StoppedError, StorageError, StoreError
 from samplemind_core.settings import Limits
 from samplemind_core.store import Store
 
@@ -173,7 +173,7 @@ def test_a_stop_leaves_nothing(store: Store, root: Path, drums: Path, left_over:
         if done == 2:
             stop.set()
 
-    with pytest.raises(DataError, match="stopped"):
+    with pytest.raises(StoppedError, match="stopped"):
         import_dataset(store, root, drums, "drums", progress=progress, should_stop=stop.is_set)
     assert left_over() == []
     assert store.datasets.all() == []
