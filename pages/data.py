@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import cast
 
 import streamlit as st
 
-from samplemind_core.data.sources import ImportOptions
 from samplemind_core.server import clip_url
 from samplemind_core.store import Clip, Dataset
 from samplemind_core.store.records import SPLITS, Split
 from samplemind_core.ui import parts, words
-from samplemind_core.ui.imports import running_imports, start_demo, start_folder, start_upload
+from samplemind_core.ui.adding import add_dataset
+from samplemind_core.ui.imports import running_imports
 from samplemind_core.ui.places import go
 from samplemind_core.ui.player import Sound, player_list
 from samplemind_core.ui.state import choose, error_boundary, theme, workspace
@@ -36,77 +35,6 @@ def main() -> None:
     options = {dataset.id: parts.dataset_label(dataset) for dataset in datasets}
     chosen = choose("Dataset", options, "dataset")
     show_dataset(next(dataset for dataset in datasets if dataset.id == chosen))
-
-
-# -- adding --------------------------------------------------------------------------------------
-
-
-def add_dataset() -> None:
-    ways = {"demo": "Demo sounds", "upload": "Upload an archive"}
-    if workspace().settings.server_folders:
-        ways["folder"] = "Folder on this machine"
-    way = st.segmented_control(
-        "Where from", list(ways), format_func=lambda key: ways[key], default="demo", required=True, key="add-way"
-    )
-    if way == "demo":
-        st.write("A drum kit that SampleMind synthesises itself: good for a first run, marked as synthetic.")
-        if st.button("Make the demo dataset", type="primary", icon=":material/science:", key="make-demo"):
-            with error_boundary():
-                start_demo()
-                st.rerun()
-    elif way == "upload":
-        add_upload()
-    elif way == "folder":
-        add_folder()
-
-
-def add_upload() -> None:
-    limit = workspace().settings.limits.max_archive_mb
-    st.caption("A zip with one folder for each class, named after it. A CSV list inside, with path and label, wins.")
-    archive = st.file_uploader("Zip archive", type=["zip"], key="add-archive", max_upload_size=min(limit, 512))
-    name = st.text_input("Name", key="add-upload-name", max_chars=100, placeholder="As the archive")
-    options = import_options("upload")
-    if st.button("Import", type="primary", icon=":material/download:", key="add-upload", disabled=archive is None):
-        assert archive is not None
-        with error_boundary():
-            start_upload(archive, archive.name, name.strip() or Path(archive.name).stem, options)
-            st.rerun()
-
-
-def add_folder() -> None:
-    st.caption("A folder with one subfolder for each class, a zip archive, or a CSV list with path and label.")
-    path = st.text_input("Path", key="add-path", placeholder="/samples/drums")
-    name = st.text_input("Name", key="add-folder-name", max_chars=100, placeholder="As the folder")
-    options = import_options("folder")
-    ready = bool(path.strip())
-    if st.button("Import", type="primary", icon=":material/download:", key="add-folder", disabled=not ready):
-        source = Path(path.strip()).expanduser()
-        with error_boundary():
-            start_folder(source, name.strip() or source.stem, options)
-            st.rerun()
-
-
-def import_options(way: str) -> ImportOptions:
-    """Ask for what few imports need, folded away."""
-    with st.expander("Options"):
-        classes = st.text_input(
-            "Only these classes", key=f"add-{way}-classes", placeholder="All, or for example kick, snare"
-        )
-        group = st.text_input(
-            "Source column of the list",
-            key=f"add-{way}-group",
-            placeholder="group, or source",
-            help="The column of a CSV list that names each sample's pack or recording. A split keeps these whole.",
-        )
-        label = st.text_input("Class column of the list", key=f"add-{way}-label", placeholder="label")
-        seed = st.number_input("Seed of the split", min_value=0, max_value=2**31 - 1, value=0, key=f"add-{way}-seed")
-    wanted = tuple(part.strip() for part in classes.split(",") if part.strip())
-    return ImportOptions(
-        classes=wanted or None,
-        group_column=group.strip() or None,
-        label_column=label.strip() or None,
-        seed=int(seed),
-    )
 
 
 # -- one dataset ---------------------------------------------------------------------------------

@@ -84,7 +84,7 @@ def demo(
 @app.command("import")
 def import_(
     path: Annotated[
-        Path, typer.Argument(help="Folder of class folders, zip, CSV manifest, or train/validation/test.npz.")
+        Path, typer.Argument(help="Folder of class folders, zip, tar, CSV manifest, or train/validation/test.npz.")
     ],
     name: Annotated[str, typer.Option(help="Name of the new dataset.")],
     label_column: Annotated[str | None, typer.Option(help="Manifest column of the class.")] = None,
@@ -94,6 +94,11 @@ def import_(
     split_column: Annotated[str | None, typer.Option(help="Manifest column that says train, val or test.")] = None,
     path_column: Annotated[str | None, typer.Option(help="Manifest column of the file.")] = None,
     classes: Annotated[str | None, typer.Option(help="Import only these classes, separated by commas.")] = None,
+    labels: Annotated[str, typer.Option(help="Where labels come from: folders, or names (by rules).")] = "folders",
+    rule: Annotated[
+        list[str] | None,
+        typer.Option(help="With --labels names: 'kick=bd,808'; repeatable, replaces that class's rule."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
     as_json: Json = False,
 ) -> None:
@@ -102,6 +107,7 @@ def import_(
 
     with _failing(as_json):
         options = ImportOptions(
+            name_rules=_name_rules(labels, rule or []),
             label_column=label_column,
             group_column=group_column,
             split_column=split_column,
@@ -117,6 +123,18 @@ def import_(
 
 datasets_app = typer.Typer(help="List the datasets, or tell what differs between two.")
 app.add_typer(datasets_app, name="datasets")
+
+
+def _name_rules(labels: str, changes: list[str]) -> tuple[tuple[str, tuple[str, ...]], ...] | None:
+    from samplemind_core.data.names import DEFAULT_RULES, parse_rules
+    from samplemind_core.errors import ConfigError
+
+    if labels not in ("folders", "names") or (changes and labels != "names"):
+        raise ConfigError(
+            f"Expected --labels folders or --labels names, got '{labels}'{' with --rule' if changes else ''}.",
+            "Rules are for labels from names.",
+        )
+    return tuple((dict(DEFAULT_RULES) | dict(parse_rules(changes))).items()) if labels == "names" else None
 
 
 @datasets_app.callback(invoke_without_command=True)

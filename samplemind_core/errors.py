@@ -12,7 +12,7 @@
     │   └── AudioLimitError        over the limit of bytes or seconds
     ├── DataError              a collection of files could not become a dataset
     │   ├── ManifestError          a manifest's columns or rows
-    │   ├── ArchiveError           a zip that is hostile, broken or over its limits
+    │   ├── ArchiveError           an archive that is hostile, broken or over its limits
     │   ├── SplitError             no honest train/val/test split exists
     │   └── VersionConflictError   a dataset changed under somebody's change
     ├── CheckpointError        a checkpoint that is missing, damaged or does not fit
@@ -95,7 +95,7 @@ class ManifestError(DataError):
 
 
 class ArchiveError(DataError):
-    """A zip archive that is hostile, broken or over its limits."""
+    """A zip or tar archive that is hostile, broken or over its limits."""
 
 
 class SplitError(DataError):

@@ -18,7 +18,7 @@ from samplemind_core.data.cache import cache_file, write_cache
 from samplemind_core.data.incoming import delete_dataset_folder, incoming_folder, storage_errors
 from samplemind_core.data.quality import fingerprint_clips, quality_warnings
 from samplemind_core.data.reading import Workbench
-from samplemind_core.data.sources import Candidate, Found, ImportOptions, open_source
+from samplemind_core.data.sources import Candidate, Found, ImportOptions, counted, open_source, quoted
 from samplemind_core.data.split import choose_splits
 from samplemind_core.errors import DataError, StoppedError
 from samplemind_core.settings import Limits
@@ -272,14 +272,16 @@ def _run(
         class_names = _class_names(accepted, rejects)
         chosen, warnings = _choose(accepted, plan)
         clips = _clips(accepted, chosen, class_names)
+        labelled = [clip for clip in clips if clip.label]
         dataset = Dataset(
             id=dataset_id,
             name=plan.name,
             kind="audio",
             class_names=class_names,
-            num_clips=len(clips),
+            num_clips=len(labelled),
+            num_excluded=len(clips) - len(labelled),
             num_rejected=len(rejects),
-            fingerprint=fingerprint_clips(clips),
+            fingerprint=fingerprint_clips(labelled),
             origin=plan.origin,
             seed=plan.options.seed,
             created_at=time.time(),
@@ -287,7 +289,8 @@ def _run(
             warnings=(
                 *plan.found.warnings,
                 *warnings,
-                *quality_warnings(clips, [item.candidate.name for item in accepted if item.silent]),
+                *quality_warnings(labelled, [item.candidate.name for item in accepted if item.silent]),
+                *_unlabelled(clips),
             ),
         )
         report(plan.total, plan.total, "Storing")
@@ -328,27 +331,38 @@ def _class_names(accepted: Sequence[_Accepted], rejects: Sequence[Reject]) -> tu
             f"There is nothing to import: no usable sample was found.{refused}",
             "Expected WAV, FLAC, AIFF, MP3 or Ogg files in one folder per class.",
         )
-    names = sorted({item.candidate.label for item in accepted})
-    if len(names) < 2:
+    names = sorted({item.candidate.label for item in accepted} - {""})
+    if not names:
         raise DataError(
-            f"Training needs at least two classes; all usable samples ({len(accepted):,}) are of the class "
+            f"None of the names of {len(accepted):,} usable samples says a class, for example "
+            f"'{printable(accepted[0].candidate.name)}'.{refused}",
+            "Add the words of these names to the rules, or sort the samples into one folder per class.",
+        )
+    if len(names) < 2:
+        count = sum(1 for item in accepted if item.candidate.label)
+        raise DataError(
+            f"Training needs at least two classes; all usable samples ({count:,}) are of the class "
             f"'{printable(names[0])}'.{refused}",
-            "Add a folder with samples of another class.",
+            "Add samples of another class.",
         )
     return tuple(names)
 
 
 def _choose(accepted: Sequence[_Accepted], plan: _Plan) -> tuple[list[Split], list[str]]:
-    clips = [item.candidate for item in accepted]
-    return choose_splits(
+    labelled = [item for item in accepted if item.candidate.label]
+    clips = [item.candidate for item in labelled]
+    chosen, warnings = choose_splits(
         [clip.label for clip in clips],
         [clip.source for clip in clips],
-        [item.content_hash for item in accepted],
+        [item.content_hash for item in labelled],
         [clip.split for clip in clips],
         grouping=plan.found.grouping,
         seed=plan.options.seed,
         fractions=plan.options.fractions,
     )
+    # An unlabelled clip takes no part; once somebody labels and includes it, it may be trained on.
+    sides = iter(chosen)
+    return [next(sides) if item.candidate.label else "train" for item in accepted], warnings
 
 
 def _clips(accepted: Sequence[_Accepted], chosen: Sequence[Split], class_names: Sequence[str]) -> list[Clip]:
@@ -364,7 +378,7 @@ def _clips(accepted: Sequence[_Accepted], chosen: Sequence[Split], class_names: 
                 row=row,
                 name=candidate.name,
                 label=candidate.label,
-                target=targets[candidate.label],
+                target=targets.get(candidate.label, -1),
                 # A clip of unknown source stands for itself, so that counting sources counts it.
                 source=candidate.source or candidate.name,
                 split=split,
@@ -376,9 +390,20 @@ def _clips(accepted: Sequence[_Accepted], chosen: Sequence[Split], class_names: 
                 duration_s=info.duration_s,
                 num_bytes=info.num_bytes,
                 extra=extra,
+                excluded=not candidate.label,
             )
         )
     return clips
+
+
+def _unlabelled(clips: Sequence[Clip]) -> list[str]:
+    names = [clip.name for clip in clips if not clip.label]
+    if not names:
+        return []
+    return [
+        f"{counted(len(names), 'sample')} without a label, kept aside and not trained on: {quoted(names, 3)}. "
+        "Label and include them to use them."
+    ]
 
 
 def _silent(_done: int, _total: int | None, _what: str) -> None:

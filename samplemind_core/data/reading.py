@@ -24,7 +24,7 @@ from samplemind_core.audio.decode import AUDIO_SUFFIXES, AudioInfo, decode
 from samplemind_core.audio.window import fit_window
 from samplemind_core.config import FeatureConfig
 from samplemind_core.data.sources import Candidate
-from samplemind_core.errors import AudioError
+from samplemind_core.errors import AudioError, StoppedError
 from samplemind_core.settings import Limits
 
 if TYPE_CHECKING:
@@ -115,7 +115,12 @@ class Workbench:
                 return candidate, reading
 
             for candidate in candidates:
-                check()
+                try:
+                    check()
+                except StoppedError:
+                    while pending:  # what is in hand is nearly done, and worth keeping
+                        finished()
+                    raise
                 known = self._known.get(candidate.name)
                 if known is None:
                     number, self._files = self._files, self._files + 1
@@ -125,7 +130,6 @@ class Workbench:
                 if len(pending) >= _AHEAD * THREADS:
                     yield finished()
             while pending:
-                check()
                 yield finished()
 
     def rows(self, order: list[int]) -> Iterator[NDArray[np.float16]]:

@@ -57,6 +57,10 @@ class ImportOptions:
         Whether the sounds were made by this product.
     origin : str
         Where the sounds come from, in words; the name of the folder or file by default.
+    name_rules : tuple, optional
+        Take labels from file and folder names by these rules (:data:`samplemind_core.data.names.DEFAULT_RULES`)
+        instead of from class folders. Files that no rule knows stay unlabelled: kept, counted, not
+        trained on. A manifest's labels are taken as they are.
     """
 
     label_column: str | None = None
@@ -68,14 +72,15 @@ class ImportOptions:
     fractions: tuple[float, float, float] = (0.7, 0.15, 0.15)
     synthetic: bool = False
     origin: str = ""
+    name_rules: tuple[tuple[str, tuple[str, ...]], ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """One file that may become a clip.
 
-    ``read`` returns the file's bytes; it raises an ``AudioError`` if this file cannot be read and
-    an ``ArchiveError`` if the whole archive must be refused.
+    An empty ``label`` means that nobody knows. ``read`` returns the file's bytes; it raises an
+    ``AudioError`` if this file cannot be read and an ``ArchiveError`` if the whole archive must be refused.
     """
 
     name: str
@@ -186,13 +191,13 @@ class Selection:
 def open_source(
     source: Path, options: ImportOptions, limits: Limits, check: Callable[[], None] = lambda: None
 ) -> Iterator[Found]:
-    """Yield what a folder, a zip archive or a manifest (.csv) offers; files stay open inside the block.
+    """Yield what a folder, a zip or tar archive or a manifest (.csv) offers; files stay open inside the block.
 
     Parameters
     ----------
     source : Path
-        A folder with one folder per class, the same as a zip, or a CSV file that lists clips. A
-        folder or zip with a ``manifest.csv`` at its root is read by that manifest.
+        A folder with one folder per class, the same as a zip or tar, or a CSV file that lists clips. A
+        folder or archive with a ``manifest.csv`` at its root is read by that manifest.
     options : ImportOptions
         Columns and classes.
     limits : Limits
@@ -207,7 +212,7 @@ def open_source(
     ManifestError, ArchiveError
         If a manifest or an archive cannot be used.
     """
-    from samplemind_core.data.archives import is_archive, open_zip
+    from samplemind_core.data.archives import is_archive, open_archive
     from samplemind_core.data.folders import folder_lookup, read_file, scan_folder
     from samplemind_core.data.manifests import find_manifest, read_manifest
 
@@ -226,19 +231,82 @@ def open_source(
         if manifest is not None:
             source = source / manifest
         else:
-            yield by_folder(scan_folder(source, limits.max_file_bytes, check), options)
+            yield by_layout(scan_folder(source, limits.max_file_bytes, check), options)
             return
     if source.suffix.lower() == ".csv":
         read = partial(read_file, source, limits.max_file_bytes)
         yield read_manifest(read, printable(source.name), options, folder_lookup(source.parent, limits.max_file_bytes))
     elif is_archive(source):
-        with open_zip(source, limits) as tree:
+        with open_archive(source, limits) as tree:
             yield _from_archive(tree, options)
     else:
         raise DataError(
-            f"'{shown}' is neither a folder, a zip archive nor a CSV manifest.",
-            f"{_LAYOUT}; a zip of that; or a CSV file with the columns path and label.",
+            f"'{shown}' is neither a folder, a zip or tar archive nor a CSV manifest.",
+            f"{_LAYOUT}; a zip or tar of that; or a CSV file with the columns path and label.",
         )
+
+
+def list_names(source: Path, limits: Limits) -> list[str] | None:
+    """Return the relative names of the sounds in a folder or archive, or None where a manifest lists them.
+
+    Raises
+    ------
+    DataError
+        If it is neither a folder nor a readable archive.
+    """
+    from samplemind_core.data.archives import open_archive
+    from samplemind_core.data.folders import scan_folder
+    from samplemind_core.data.manifests import find_manifest
+
+    if not source.exists():
+        raise DataError(f"There is no folder or file '{printable(str(source))}'.", "Check the path.")
+    if source.suffix.lower() == ".csv":
+        return None
+    if source.is_dir():
+        if find_manifest(os.listdir(source)) is not None:  # noqa: PTH208 - names, undecodable ones included
+            return None
+        return sorted(scan_folder(source, limits.max_file_bytes).files)
+    with open_archive(source, limits) as tree:
+        tops = {name.partition("/")[0] for name in tree.files}
+        starts = ("", f"{next(iter(tops))}/") if len(tops) == 1 else ("",)
+        if any(find_manifest(name.removeprefix(start) for name in tree.files) for start in starts):
+            return None
+        return [name for name in tree.files if not name.lower().endswith(".csv")]
+
+
+def by_layout(tree: Tree, options: ImportOptions, usual_depth: int = 0) -> Found:
+    """Return the candidates of a tree, labelled by their folders or, if asked for, by their names."""
+    return by_folder(tree, options, usual_depth) if options.name_rules is None else by_names(tree, options)
+
+
+def by_names(tree: Tree, options: ImportOptions) -> Found:
+    """Return the candidates of a tree with labels that their names propose; unknown ones have none.
+
+    The first folder below those that hold everything is the source (pack, machine).
+    """
+    from samplemind_core.data.names import Namer
+
+    assert options.name_rules is not None
+    depth = len(_common_root(tree.files))
+    found = Found([], list(tree.rejects))
+    selection = Selection(options.classes)
+    proposal = Namer(options.name_rules).propose(tree.files)
+    for name, read in tree.files.items():
+        label = proposal.labels[name]
+        if label and not selection.takes(label):
+            continue
+        parts = name.split("/")[depth:]
+        source = parts[0] if len(parts) > 1 else None
+        if source is not None:
+            found.grouping = "inferred"
+        found.candidates.append(Candidate(name, label, read, source))
+    found.rejects += selection.rejects()
+    if proposal.ambiguous:
+        found.warnings.append(
+            f"{counted(len(proposal.ambiguous), 'name')} of more than one class, left unlabelled: "
+            f"{quoted(proposal.ambiguous, 5)}."
+        )
+    return found
 
 
 def by_folder(tree: Tree, options: ImportOptions, usual_depth: int = 0) -> Found:
@@ -335,7 +403,7 @@ def _from_archive(tree: Tree, options: ImportOptions) -> Found:
     if not tree.files and tree.rejects:
         reasons = "; ".join(f"{row.name}: {row.reason.rstrip('.')}" for row in tree.rejects[:3])
         raise ArchiveError(f"'{tree.title}' holds nothing that can be imported. {reasons}.", f"{_LAYOUT}.")
-    return by_folder(tree, options, usual_depth=1)  # many programs pack the folder itself
+    return by_layout(tree, options, usual_depth=1)  # many programs pack the folder itself
 
 
 def _by_archive_manifest(tree: Tree, manifest: str, start: str, options: ImportOptions) -> Found:

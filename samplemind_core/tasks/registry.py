@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 Handler = Callable[["TaskContext"], "dict[str, Any] | None"]
 
 HANDLERS: dict[str, str] = {
+    "import": "samplemind_core.data.import_task:run",
+    "demo": "samplemind_core.data.import_task:run_demo",
     "classify": "samplemind_core.batches.work:run",
     "umap": "samplemind_core.evaluation.embedding_map:run_umap",
     "health": "samplemind_core.data.health:health_task",

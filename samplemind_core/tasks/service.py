@@ -6,13 +6,17 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from samplemind_core.files import make_folder
 from samplemind_core.settings import Settings
 from samplemind_core.store import Store, Task
 from samplemind_core.store.records import TaskStatus
 from samplemind_core.tasks import jobs
 from samplemind_core.tasks.registry import check_kind
+
+Prepare = Callable[[Path], Mapping[str, Any]]
 
 
 class Tasks:
@@ -31,7 +35,15 @@ class Tasks:
     def __init__(self, store: Store, settings: Settings, tend: Callable[[], None]) -> None:
         self._store, self._settings, self._tend = store, settings, tend
 
-    def submit(self, kind: str, title: str, params: Mapping[str, Any] | None = None, *, owner: str = "") -> Task:
+    def submit(
+        self,
+        kind: str,
+        title: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        owner: str = "",
+        prepare: Prepare | None = None,
+    ) -> Task:
         """Queue a task and see to it that a worker takes it.
 
         Parameters
@@ -44,6 +56,9 @@ class Tasks:
             JSON-ready values for the handler.
         owner : str
             Who asked for it.
+        prepare : callable, optional
+            Given the task's folder before it is queued, to put in what it works on; returns further
+            parameters. An error leaves nothing.
 
         Raises
         ------
@@ -51,8 +66,17 @@ class Tasks:
             If no handler does this kind.
         """
         check_kind(kind)
+        task_id, values = uuid.uuid4().hex[:12], dict(params or {})
+        if prepare is not None:
+            folder = jobs.task_folder(self._settings, task_id)
+            try:
+                make_folder(folder)
+                values |= prepare(folder)
+            except BaseException:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
         now = time.time()
-        task = Task(uuid.uuid4().hex[:12], kind, title, dict(params or {}), "queued", owner, now, now)
+        task = Task(task_id, kind, title, values, "queued", owner, now, now)
         self._store.tasks.add(task)
         self._tend()
         return self.get(task.id)

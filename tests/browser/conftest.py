@@ -167,12 +167,11 @@ def _end(group: int) -> None:
 
 
 def _end_worker(workspace: Path) -> None:
-    """End the workspace's training process, which outlives its server by design."""
-    try:
-        worker = psutil.Process(int((workspace / "worker.pid").read_text()))
-        # A number may have been given to another process meanwhile.
-        if "samplemind_core.training.worker" in worker.cmdline():
-            worker.kill()
-            worker.wait(10)
-    except (OSError, ValueError, psutil.NoSuchProcess):
-        return
+    """End the workspace's worker processes, which outlive their server by design."""
+    for name, module in (("worker", "samplemind_core.training.worker"), ("tasks", "samplemind_core.tasks.worker")):
+        with suppress(OSError, ValueError, psutil.NoSuchProcess):
+            worker = psutil.Process(int((workspace / f"{name}.pid").read_text()))
+            # A number may have been given to another process meanwhile.
+            if module in worker.cmdline():
+                worker.kill()
+                worker.wait(10)

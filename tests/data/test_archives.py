@@ -183,7 +183,7 @@ def test_what_is_no_zip_is_refused(tmp_path: Path, data: bytes) -> None:
 
 
 def test_other_archives_are_named(tmp_path: Path) -> None:
-    file = tmp_path / "set.tar.gz"
+    file = tmp_path / "set.7z"
     file.write_bytes(b"x")
     with pytest.raises(ArchiveError, match="not supported"), open_source(file, ImportOptions(), LIMITS):
         pass

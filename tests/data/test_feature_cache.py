@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -84,10 +85,12 @@ def test_a_clip_that_is_not_what_was_imported_is_named(
     with pytest.raises(DataError, match=clip.name):
         feature_cache(root, store, dataset, FEATURES)
     folder = cache_file(root, dataset.id, FEATURES).parent
-    assert [path.name for path in folder.iterdir() if not path.name.endswith(".lock")] == []
+    made_by_import = cache_file(root, dataset.id, FeatureConfig()).name
+    assert [path.name for path in folder.iterdir() if not path.name.endswith(".lock")] == [made_by_import]
 
 
 def test_a_cache_that_cannot_be_written_is_told(store: Store, root: Path, dataset: Dataset) -> None:
+    shutil.rmtree(cache_file(root, dataset.id, FEATURES).parent)
     cache_file(root, dataset.id, FEATURES).parent.write_text("a file where the folder should be")
     with pytest.raises(StorageError):
         feature_cache(root, store, dataset, FEATURES)

@@ -185,7 +185,7 @@ def test_a_full_disk_leaves_nothing(
     write = Path.write_bytes
 
     def full(path: Path, data: bytes) -> int:
-        if path.name.startswith("5"):
+        if path.name.startswith("000005"):
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
         return write(path, data)
 

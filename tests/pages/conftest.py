@@ -11,7 +11,6 @@ from streamlit.testing.v1 import AppTest
 from samplemind_core import server
 from samplemind_core.config import build_config
 from samplemind_core.store import Clip, Dataset, Epoch, Reject, Run
-from samplemind_core.ui.jobs import jobs
 from samplemind_core.workspace import Workspace
 
 ROUTER = Path(server.__file__).with_name("router.py")
@@ -25,8 +24,6 @@ def space(tmp_path, monkeypatch) -> Iterator[Workspace]:
     server.workspace.cache_clear()
     opened = server.workspace()
     yield opened
-    for job in jobs.all():
-        job.cancel()
     opened.close()
     server.workspace.cache_clear()
 

@@ -1,13 +1,8 @@
 from __future__ import annotations
 
-import time
-
 import pytest
 
-from samplemind_core.ui.jobs import jobs
-
 PAGES = ["home", "data", "train", "diagnostics", "learn", "classify", "system"]
-DEADLINE_S = 30.0
 
 
 def text(app) -> str:
@@ -77,46 +72,6 @@ def test_a_filter_that_nothing_fits_says_so(visit, seeded):
     app = visit("data")
     app.text_input(key="clip-text").set_value("zzz").run()
     assert "No sample fits" in text(app)
-
-
-def test_the_demo_is_made_in_the_background(visit, space, monkeypatch):
-    asked = []
-
-    def make_demo(self, *, name, progress, **_):
-        progress(1, 2, "Making sounds")
-        asked.append(name)
-        raise_at = time.monotonic() + DEADLINE_S
-        while time.monotonic() < raise_at:
-            progress(1, 2, "Making sounds")
-        raise AssertionError("nobody cancelled")
-
-    monkeypatch.setattr(type(space), "make_demo", make_demo)
-    app = visit("data")
-    app.button(key="make-demo").click().run()
-    job = next(job for job in jobs.all() if job.active)
-    assert job.name == "demo"
-    app.button(key=f"cancel-{job.id}").click().run()
-    deadline = time.monotonic() + DEADLINE_S
-    while job.active:
-        assert time.monotonic() < deadline
-    assert asked == ["demo"]
-    assert job.status == "cancelled"
-    jobs.dismiss(job.id)
-
-
-def test_a_folder_that_is_not_there_is_told_in_place(visit, space):
-    app = visit("data")
-    app.segmented_control(key="add-way").set_value("folder").run()
-    app.text_input(key="add-path").set_value("/nowhere/at/all").run()
-    app.button(key="add-folder").click().run()
-    job = jobs.all()[0]
-    deadline = time.monotonic() + DEADLINE_S
-    while job.active:
-        assert time.monotonic() < deadline
-    app.run()
-    assert not app.exception
-    assert app.error[0].value
-    jobs.dismiss(job.id)
 
 
 # -- train ---------------------------------------------------------------------------------------
