@@ -20,7 +20,7 @@ from samplemind_core.data.quality import fingerprint_clips, quality_warnings
 from samplemind_core.data.reading import Workbench
 from samplemind_core.data.sources import Candidate, Found, ImportOptions, counted, open_source, quoted
 from samplemind_core.data.split import choose_splits
-from samplemind_core.errors import DataError, StoppedError
+from samplemind_core.errors import DataError, SplitError, StoppedError
 from samplemind_core.settings import Limits
 from samplemind_core.store.datasets import name_taken
 from samplemind_core.store.records import Clip, Dataset, Reject, Split
@@ -270,7 +270,11 @@ def _run(
         check()
         report(plan.total, plan.total, "Dividing into train, val and test")
         class_names = _class_names(accepted, rejects)
-        chosen, warnings = _choose(accepted, plan)
+        try:
+            chosen, warnings = _choose(accepted, plan)
+        except SplitError as error:
+            # What was noticed on the way may be why.
+            raise SplitError(" ".join((error.problem, *plan.found.warnings)), error.advice) from error
         clips = _clips(accepted, chosen, class_names)
         labelled = [clip for clip in clips if clip.label]
         dataset = Dataset(

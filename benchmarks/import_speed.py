@@ -1,0 +1,130 @@
+"""Importing samples beside a plain librosa loop over the same files, in the same run.
+
+Ours is a whole import into an empty workspace: search, read, decode, hash, checks, copy, log-mel
+spectrograms, split, database. Theirs only loads 2 s at 22.05 kHz in mono and computes the log-mel
+spectrogram, one file after the other. ``--memory N`` also imports N files in a process of its own
+and tells its peak memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+
+from benchmarks.machine import machine_line, peak_memory_mib
+from benchmarks.measure import in_turns, ratio, table
+from samplemind_core.audio.decode import AUDIO_SUFFIXES
+from samplemind_core.config import FeatureConfig
+from samplemind_core.data.cache import cache_file
+from samplemind_core.data.importer import import_dataset
+from samplemind_core.store import Dataset, Store
+
+CONFIG = FeatureConfig()
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, help="one-shots to import, searched deeply (made for this by default)")
+    parser.add_argument("--files", type=int, default=600, help="how many of them (600)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of both sides (3)")
+    parser.add_argument("--memory", type=int, default=0, help="also import so many files and tell the peak memory")
+    parser.add_argument("--import-only", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.import_only:
+        with tempfile.TemporaryDirectory(prefix="samplemind-speed-") as folder:
+            dataset = run_import(options.import_only, Path(folder))
+        print(f"{dataset.num_clips} {peak_memory_mib():.0f}")
+        return
+
+    with tempfile.TemporaryDirectory(prefix="samplemind-speed-") as folder:
+        source = Path(folder) / "source"
+        if options.folder is None:
+            make_one_shots(source, options.files)
+        else:
+            copy_some(options.folder, source, options.files)
+        files = sorted(path for path in source.rglob("*") if path.is_file())
+        fresh = iter(range(1_000))
+        ours, theirs = in_turns(
+            (lambda: run_import(source, Path(folder) / f"workspace{next(fresh)}"), lambda: run_librosa(files)),
+            options.rounds,
+        )
+    wall, cpu = ratio(ours, theirs)
+    print(f"{machine_line()}\n")
+    print(
+        table(
+            (f"{len(files)} files", "files/s", "CPU ms per file"),
+            [
+                (name, f"{len(files) / times.wall:,.0f}", f"{1e3 * times.cpu / len(files):.2f}")
+                for name, times in (("SampleMind: the whole import", ours), ("librosa loop, one process", theirs))
+            ]
+            + [("times as fast (median of the rounds)", f"{wall:.2f}", f"{cpu:.2f}")],
+        )
+    )
+    if options.memory:
+        print(f"\n{memory_of(options.memory)}")
+
+
+def run_import(source: Path, root: Path) -> Dataset:
+    """Import into an empty workspace, spectrograms included."""
+    store = Store(f"sqlite:///{root / 'samplemind.db'}")
+    try:
+        dataset = import_dataset(store, root, source, "set")
+        assert cache_file(root, dataset.id, CONFIG).is_file()
+        return dataset
+    finally:
+        store.close()
+
+
+def run_librosa(files: Sequence[Path]) -> None:
+    """Do what a notebook does."""
+    import librosa
+
+    for file in files:
+        waveform, _ = librosa.load(file, sr=CONFIG.sample_rate_hz, mono=True, duration=CONFIG.duration_s)
+        waveform = librosa.util.fix_length(waveform, size=CONFIG.num_samples)
+        power = librosa.feature.melspectrogram(y=waveform, sr=CONFIG.sample_rate_hz)
+        librosa.power_to_db(power, ref=np.max)
+
+
+def copy_some(folder: Path, target: Path, count: int) -> None:
+    """Copy sounds from all over a folder into one folder per class, as their own folders name them."""
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
+    chosen = np.random.default_rng(0).permutation(len(found))[:count]
+    for number in chosen:
+        place = target / found[number].parent.name
+        place.mkdir(parents=True, exist_ok=True)
+        shutil.copy(found[number], place / f"{number:06d}{found[number].suffix}")
+
+
+def make_one_shots(target: Path, count: int, rate_hz: int = 44_100) -> None:
+    """Write decaying tones in noise of 0.2 to 0.8 s, all different, in two classes."""
+    for number in range(count):
+        rng = np.random.default_rng(number)
+        time_s = np.arange(round(rng.uniform(0.2, 0.8) * rate_hz)) / rate_hz
+        tone = np.sin(2 * np.pi * rng.uniform(60, 6_000) * time_s) * np.exp(-time_s / 0.1)
+        place = target / ("low", "high")[number % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        sf.write(place / f"{number:06d}.wav", 0.6 * tone + rng.normal(0, 0.02, len(time_s)), rate_hz, subtype="PCM_16")
+
+
+def memory_of(count: int) -> str:
+    """Return the peak memory of importing so many files in a fresh process, as a sentence."""
+    with tempfile.TemporaryDirectory(prefix="samplemind-speed-") as folder:
+        make_one_shots(Path(folder), count)
+        command = [sys.executable, "-m", "benchmarks.import_speed", "--import-only", folder]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    imported, peak = done.stdout.split()
+    return f"Importing {int(imported):,} files takes a process of at most {int(peak):,} MiB."
+
+
+if __name__ == "__main__":
+    main()
