@@ -105,6 +105,7 @@ def turn(place: int, key: str, icon: str, side: str) -> None:
 def show(slug: str = "") -> None:
     """Go to a chapter, or to the contents; whatever was running there ends."""
     stage.stop_all()
+    st.query_params.pop("part", None)
     if slug:
         st.query_params["chapter"] = slug
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from samplemind_core.config import PRESETS, RunConfig, flatten
+from samplemind_core.config import PRESETS, Preset, RunConfig, apply_changes, flatten, parse_assignments
 from samplemind_core.store import Checkpoint, Run
 from samplemind_core.store.records import ACTIVE, RESUMABLE
 from samplemind_core.ui import parts, words
@@ -44,19 +44,11 @@ def new_run(cancellable: bool) -> None:
     with left:
         dataset_id = choose("Dataset", options, "dataset")
     name = right.text_input("Name", placeholder="Given by itself when left empty", key="new-name", max_chars=100)
-    preset = st.segmented_control(
-        "Start from",
-        list(PRESETS),
-        format_func=lambda key: PRESETS[key].title,
-        default=next(iter(PRESETS)),
-        required=True,
-        key="new-preset",
-    )
-    chosen = PRESETS[preset or next(iter(PRESETS))]
+    chosen = PRESETS[choose_preset()]
     st.caption(chosen.summary)
     config = None
     with error_boundary():
-        config = settings_form(chosen.config)
+        config = settings_form(filled_in(chosen))
     with st.container(horizontal=True):
         started = st.button("Start", type="primary", icon=":material/play_arrow:", key="start", disabled=config is None)
         if cancellable and st.button("Back to the runs", key="back"):
@@ -66,6 +58,36 @@ def new_run(cancellable: bool) -> None:
         with error_boundary():
             run = workspace().submit(dataset_id, config, name=name.strip() or None, owner=owner())
             show(run)
+
+
+def choose_preset() -> str:
+    """Return the preset to start from; a link may name another than the first."""
+    wanted = st.query_params.get("preset")
+    if wanted in PRESETS and st.session_state.get("new-preset-followed") != wanted:
+        st.session_state["new-preset"] = st.session_state["new-preset-followed"] = wanted
+    st.session_state.setdefault("new-preset", next(iter(PRESETS)))
+    preset = st.segmented_control(
+        "Start from", list(PRESETS), format_func=lambda key: PRESETS[key].title, required=True, key="new-preset"
+    )
+    return preset or next(iter(PRESETS))
+
+
+def filled_in(preset: Preset) -> RunConfig:
+    """Return the preset's settings, with those that a link to this page fills in (``set=lr=0.01,epochs=5``)."""
+    given = st.query_params.get("set", "")
+    if not given or st.query_params.get("preset", preset.name) != preset.name:
+        return preset.config
+    changed = apply_changes(preset.config, parse_assignments(given.split(",")))
+    names = [f"{words.setting(path.split('.')[1])} {value}" for path, value in differences(preset.config, changed)]
+    st.caption(f"Filled in: {parts.safe(', '.join(names))}.")
+    return changed
+
+
+def differences(before: RunConfig, after: RunConfig) -> list[tuple[str, str]]:
+    """Return path and new value of every setting that differs."""
+    a, b = flatten(before), flatten(after)
+    return [(path, "off" if value is None else f"{value:g}" if isinstance(value, float) else str(value))
+            for path, value in b.items() if value != a[path]]  # fmt: skip
 
 
 def show(run: Run) -> None:

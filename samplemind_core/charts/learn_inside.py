@@ -246,16 +246,18 @@ def _mosaic(
 ) -> go.Figure:
     """Return tiles in one heatmap, first at the top left, with a gap of background between them."""
     count, height, width = tiles.shape
-    columns = min(count, 8 if count > 4 else 4)
+    columns = min(count, 4)  # so that a tile stays legible on a phone
     rows = math.ceil(count / columns)
     # Gaps in proportion to the tile, so that 3 x 3 and 32 x 44 cells look alike.
     gap_y, gap_x = max(1, round(height / 12)), max(1, round(width / 12))
     canvas = np.full((rows * (height + gap_y) - gap_y, columns * (width + gap_x) - gap_x), np.nan)
+    frames = []
     for number, tile in enumerate(tiles):
         row, column = divmod(number, columns)
         top = (rows - 1 - row) * (height + gap_y)  # the heatmap's first row is at the bottom
         left = column * (width + gap_x)
         canvas[top : top + height, left : left + width] = tile
+        frames.append({"x0": left - 0.5, "x1": left + width - 0.5, "y0": top - 0.5, "y1": top + height - 0.5})
     trace = go.Heatmap(
         z=canvas.astype(np.float32),
         zmin=ends[0],
@@ -274,6 +276,7 @@ def _mosaic(
         margin={"l": 4, "r": 4, "t": 4, "b": 28},
         xaxis=dict(_HIDDEN),
         yaxis=dict(_HIDDEN),
+        shapes=[{"type": "rect", "line": {"color": palette(theme).border, "width": 1}, **frame} for frame in frames],
     )
     note(
         result,

@@ -26,7 +26,7 @@ class ReliabilityBin(Protocol):
         """Share of its answers that are right."""
 
     @property
-    def count(self) -> int:
+    def num_clips(self) -> int:
         """Number of answers."""
 
 
@@ -108,7 +108,7 @@ def reliability_figure(bins: Sequence[ReliabilityBin], theme: Theme = "light") -
         mode="lines+markers",
         line={"color": translucent(colors.accent, 0.5), "width": 1.5},
         marker={"color": colors.accent, "size": 10},
-        hovertext=[f"{part.count} answers, {part.confidence:.0%} sure, {part.accuracy:.0%} right" for part in bins],
+        hovertext=[f"{part.num_clips} answers, {part.confidence:.0%} sure, {part.accuracy:.0%} right" for part in bins],
         hovertemplate="%{hovertext}<extra></extra>",
     )
     boldest = max(bins, key=lambda part: part.confidence)
@@ -204,11 +204,11 @@ def split_figure(
                 y=[place],
                 orientation="h",
                 marker={"color": translucent(color, 0.55), "cornerradius": 4},
-                text=[f"<b>{mean:.1%}</b>"],
+                text=[f"<b>{100 * mean:.1f} %</b>"],
                 textposition="inside",
                 insidetextanchor="start",
                 textfont={"size": 16, "color": colors.text},
-                hovertemplate=f"split by {name}: {mean:.1%} on average<extra></extra>",
+                hovertemplate=f"split by {name}: {100 * mean:.1f} % on average<extra></extra>",
             )
         )
         lanes: npt.NDArray[np.float64] = np.linspace(-0.16, 0.16, len(values))

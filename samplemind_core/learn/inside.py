@@ -166,8 +166,11 @@ SMALL: dict[str, object] = {
 """Settings of the small network."""
 
 
+USUAL_DECAY = 1e-2
+
+
 @lru_cache(maxsize=8)
-def small_network(weight_decay: float = 1e-2) -> SmallNetwork:
+def small_network(weight_decay: float = USUAL_DECAY) -> SmallNetwork:
     """Train a small network on made-up kits, within seconds; kept for the process."""
     import torch
 

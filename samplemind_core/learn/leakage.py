@@ -7,13 +7,17 @@ it shows at once what a random split rewards: recognising a clip's own siblings.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from samplemind_core.data.split import assign_splits
 from samplemind_core.errors import DataError
+
+if TYPE_CHECKING:
+    from samplemind_core.data.dataset import ClipData
+    from samplemind_core.learn.kits import Clips
 
 FRACTIONS = (0.6, 0.2, 0.2)
 Kind = Literal["random", "grouped"]
@@ -94,6 +98,53 @@ def score_split(
         first = first or (test, nearest, right)
     assert first is not None
     return SplitScore(kind, tuple(accuracies), float(np.mean(siblings)), *first)
+
+
+def score_variations(clips: Clips, repeats: int) -> tuple[NDArray[np.int64], tuple[SplitScore, SplitScore]]:
+    """Return the rows with at most ``repeats`` versions of each sound, and their scores: at random, by pack.
+
+    The rows of the scores are places among the returned rows.
+    """
+    rows = np.flatnonzero(clips.variations < repeats)
+    described = describe_clips(clips.log_mel[rows])
+    targets, sources = clips.targets[rows], clips.sources[rows]
+    return rows, (
+        score_split(described, targets, sources, "random"),
+        score_split(described, targets, sources, "grouped"),
+    )
+
+
+def score_dataset(data: ClipData, most: int, seed: int = 0) -> tuple[int, int, tuple[SplitScore, SplitScore]]:
+    """Return how many clips and sources of a dataset were used, and their scores: at random, by source.
+
+    Parameters
+    ----------
+    data : ClipData
+        A dataset's clips; excluded ones and those without a class are left out.
+    most : int
+        Most clips to use. Whole sources are drawn, since single clips would leave their siblings behind.
+    seed : int
+        Of the drawing.
+
+    Raises
+    ------
+    SplitError
+        If there are fewer than three sources.
+    """
+    usable = np.flatnonzero((data.targets >= 0) & (data.split != "none"))
+    source_of = np.unique(data.sources[usable].astype(str), return_inverse=True)[1]
+    order = np.random.default_rng(seed).permutation(source_of.max(initial=0) + 1)
+    sizes = np.bincount(source_of, minlength=len(order))[order]
+    taken = order[: max(1, int(np.searchsorted(np.cumsum(sizes), most, side="right")))]
+    kept = np.isin(source_of, taken)
+    rows, sources = usable[kept], source_of[kept]
+    described = np.concatenate([describe_clips(data.log_mel[rows[i : i + 256]]) for i in range(0, len(rows), 256)])
+    targets = data.targets[rows]
+    return (
+        len(rows),
+        len(np.unique(sources)),
+        (score_split(described, targets, sources, "random"), score_split(described, targets, sources, "grouped")),
+    )
 
 
 def _nearest(train: NDArray[np.float32], test: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -1,27 +1,32 @@
-"""Numbers about answers: what a threshold costs, what a confidence is worth, and the luck of the best of many."""
+"""Numbers about answers: what a threshold costs, and the luck of the best of many."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from samplemind_core.errors import ConfigError, DataError
-from samplemind_core.evaluation.metrics import check_logits, softmax
+if TYPE_CHECKING:
+    from samplemind_core.evaluation.judging import Judged
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What a network said about some clips: ``logits`` (N, C), ``targets`` (N,), and which ``rows`` (N,) they are."""
+    """What a network said about some clips: ``logits`` (N, C) and ``targets`` (N,), places in ``class_names``."""
 
     logits: NDArray[np.float32]
     targets: NDArray[np.int64]
     class_names: tuple[str, ...]
-    rows: NDArray[np.int64]
+
+
+def answers_of(judged: Judged) -> Answers:
+    """Return what a checkpoint said about the clips of a split."""
+    return Answers(judged.logits, judged.targets, judged.class_names)
 
 
 @lru_cache(maxsize=1)
@@ -36,7 +41,7 @@ def small_answers() -> Answers:
     rows = np.flatnonzero(clips.sources >= UNSEEN_KIT)
     with torch.inference_mode():
         logits = network.model(torch.from_numpy(clips.log_mel[rows])).numpy()
-    return Answers(logits, clips.targets[rows], clips.class_names, rows)
+    return Answers(logits, clips.targets[rows], clips.class_names)
 
 
 @dataclass(frozen=True)
@@ -80,45 +85,6 @@ def count_at(probs: ArrayLike, members: ArrayLike, threshold: float) -> Counts:
         wrongly=int((called & ~belongs).sum()),
         missed=int((~called & belongs).sum()),
     )
-
-
-@dataclass(frozen=True)
-class Bin:
-    """Clips of nearly the same confidence: how sure the network was, and how often it was right."""
-
-    confidence: float
-    accuracy: float
-    count: int
-
-
-def reliability(logits: ArrayLike, targets: ArrayLike, temperature: float = 1.0, bins: int = 8) -> list[Bin]:
-    """Return bins of equally many clips, by the confidence of the answer after division by a temperature.
-
-    Raises
-    ------
-    ConfigError
-        If the temperature is not above 0.
-    DataError
-        If logits and targets do not fit each other.
-    """
-    if temperature <= 0:
-        raise ConfigError(f"Expected a temperature above 0, got {temperature:g}.", "1 changes nothing.")
-    scores, labels = check_logits(logits, targets)
-    probs = softmax(scores / temperature)
-    confidence, right = probs.max(axis=1), probs.argmax(axis=1) == labels
-    order = np.argsort(confidence, kind="stable")
-    return [
-        Bin(float(confidence[part].mean()), float(right[part].mean()), len(part))
-        for part in np.array_split(order, min(bins, len(order)))
-    ]
-
-
-def calibration_error(found: list[Bin]) -> float:
-    """Return the mean distance of confidence and accuracy, weighted by clips (ECE with bins of equal mass)."""
-    total = sum(part.count for part in found)
-    if total == 0:
-        raise DataError("Expected bins with clips, got none.", "Measure on a split that holds clips.")
-    return sum(part.count * abs(part.confidence - part.accuracy) for part in found) / total
 
 
 @dataclass(frozen=True, eq=False)

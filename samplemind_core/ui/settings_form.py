@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from samplemind_core.config import PRESETS, SECTIONS, RunConfig, apply_changes, flatten
+from samplemind_core.config import PRESETS, SECTIONS, RunConfig, apply_changes, fingerprint, flatten
 from samplemind_core.ui import words
 
 COMMON = ("train.epochs", "train.batch_size", "train.lr", "model.name")
@@ -25,10 +25,13 @@ def settings_form(start: RunConfig) -> RunConfig:
         Naming every setting that cannot be used as it stands.
     """
     values = flatten(start)
+    # What is chosen here belongs to where it started from: another preset, or a link, brings its own values.
+    known = PRESETS.get(start.preset)
+    key = start.preset if known and known.config == start else f"{start.preset}-{fingerprint(start)[:8]}"
     chosen: dict[str, Any] = {}
     with st.container(horizontal=True):
         for path in COMMON:
-            chosen[path] = _field(start.preset, path, values[path])
+            chosen[path] = _field(key, path, values[path])
     with st.expander("All settings"):
         for section, title in _TITLES.items():
             st.markdown(f"**{title}**")
@@ -36,7 +39,7 @@ def settings_form(start: RunConfig) -> RunConfig:
                 for name in SECTIONS[section].model_fields:
                     path = f"{section}.{name}"
                     if path not in COMMON:
-                        chosen[path] = _field(start.preset, path, values[path])
+                        chosen[path] = _field(key, path, values[path])
     return apply_changes(start, {path: value for path, value in chosen.items() if value != values[path]})
 
 
@@ -53,13 +56,13 @@ def describe(path: str) -> dict[str, Any]:
     return schema | kinds[0] | {"optional": True} if kinds else schema
 
 
-def _field(preset: str, path: str, value: Any) -> Any:
+def _field(group: str, path: str, value: Any) -> Any:
     schema = describe(path)
-    # The preset is part of the key: choosing another one brings its own values.
-    shared: dict[str, Any] = {"key": f"setting-{preset}-{path}", "help": schema.get("description")}
+    shared: dict[str, Any] = {"key": f"setting-{group}-{path}", "help": schema.get("description")}
     label = words.setting(path.split(".")[1])
     options = NETWORKS if path == "model.name" else schema.get("enum")
     if options:
+        options = options if value in options else [*options, value]  # a link may name what no preset does
         return st.selectbox(label, options, index=list(options).index(value), **shared)
     if schema["type"] == "string":
         return st.text_input(label, value, **shared)

@@ -9,7 +9,7 @@ from samplemind_core.ui.learn.lesson import Chapter, figure, hear, question, sou
 
 __all__ = ["CHAPTERS", "Chapter", "figure", "hear", "question", "source"]
 
-_HELPERS = {"bench", "lesson", "memory", "stage", "voices"}
+_HELPERS = {"bench", "lesson", "memory", "small", "stage", "voices"}
 
 
 def _chapters() -> tuple[Chapter, ...]:

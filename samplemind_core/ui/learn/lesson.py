@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import plotly.graph_objects as go
 
-__all__ = ["Chapter", "awake", "figure", "hear", "question", "sound", "source"]
+__all__ = ["Chapter", "awake", "choose_part", "figure", "hear", "question", "sound", "source"]
 
 
 @dataclass(frozen=True)
@@ -111,3 +111,37 @@ def question(key: str, text: str, options: Sequence[str], right: int, why_by_opt
             st.markdown(f":green[:material/check_circle:] {explained[answer]}")
         else:
             st.markdown(f":orange[:material/replay:] {explained[answer]}")
+
+
+def choose_part(key: str, titles: Mapping[str, str]) -> str:
+    """Offer the parts of a chapter, one shown at a time; the address names it, so that it can be linked to.
+
+    Parameters
+    ----------
+    key : str
+        The chapter's slug.
+    titles : mapping of str to str
+        What is shown by part; the first is where a reader starts.
+
+    Returns
+    -------
+    str
+        A key of ``titles``.
+    """
+    name, followed = f"learn-{key}-part", f"learn-{key}-part-followed"
+    wanted = st.query_params.get("part")
+    if wanted in titles and st.session_state.get(followed) != wanted:
+        st.session_state[name] = wanted
+    elif st.session_state.get(name) not in titles:
+        st.session_state[name] = next(iter(titles))
+    chosen = st.segmented_control(
+        "Part of the chapter",
+        list(titles),
+        format_func=titles.__getitem__,
+        required=True,
+        key=name,
+        label_visibility="collapsed",
+    )
+    part = chosen or next(iter(titles))
+    st.query_params["part"] = st.session_state[followed] = part
+    return part

@@ -1,0 +1,54 @@
+"""Every part of a chapter opens by its address, and its controls move."""
+
+from __future__ import annotations
+
+import pytest
+
+from samplemind_core.ui.learn import inside, reading
+from tests.learn.test_chapters import text
+
+PARTS = [("inside", part) for part in inside.PARTS] + [("reading", part) for part in reading.PARTS]
+
+
+@pytest.mark.parametrize(("chapter", "part"), PARTS)
+def test_a_part_opens_and_its_controls_move(visit, chapter, part):
+    app = visit("learn", chapter=chapter, part=part)
+    assert not app.exception
+    assert not app.error
+    assert app.query_params["part"] == part
+    for kind in ("slider", "select_slider", "toggle"):
+        for control in getattr(app, kind):
+            found = next(item for item in getattr(app, kind) if item.key == control.key)
+            if kind == "slider":
+                found.set_value(found.min)
+            elif kind == "select_slider":
+                found.set_value(found.options[0])
+            else:
+                found.set_value(not found.value)
+            app.run()
+            assert not app.exception
+            assert not app.error
+
+
+def test_a_part_that_is_gone_opens_the_first(visit):
+    app = visit("learn", chapter="reading", part="astrology")
+    assert not app.exception
+    assert app.query_params["part"] == "confusion"
+
+
+def test_the_best_temperature_lowers_the_loss(visit):
+    app = visit("learn", chapter="reading", part="calibration")
+    before = {item.label: item.value for item in app.metric}
+    app.button(key="learn-reading-fit").click().run()
+    assert not app.exception
+    after = {item.label: item.value for item in app.metric}
+    assert float(after["Loss"]) <= float(before["Loss"])
+    app.slider(key="learn-reading-temperature").set_value(4.0).run()
+    assert float({item.label: item.value for item in app.metric}["Loss"]) > float(after["Loss"])
+
+
+def test_one_version_of_each_sound_leaves_nothing_to_flatter(visit):
+    app = visit("learn", chapter="reading", part="packs")
+    assert "flatters by" in text(app)
+    app.slider(key="learn-reading-versions").set_value(1).run()
+    assert "agree" in text(app)
