@@ -59,7 +59,15 @@ def next_steps(datasets: Sequence[Dataset], standings: Sequence[Standing]) -> li
                 "Bring a folder",
                 "data",
                 chapter="reading",
-            )
+            ),
+            Step(
+                "demo",
+                "Or begin with made-up sounds",
+                "A drum kit that is synthesised within a minute, to try every page before your own folders are sorted.",
+                "Make the demo dataset",
+                "home",
+                chapter="hearing",
+            ),
         ]
     known = {item.id for item in datasets}
     own = [item for item in standings if item.run.dataset_id in known]
