@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from samplemind_core.config import build_config
 from samplemind_core.ui.learn import inside, reading
 from tests.learn.test_chapters import text
 
@@ -28,6 +29,34 @@ def test_a_part_opens_and_its_controls_move(visit, chapter, part):
             app.run()
             assert not app.exception
             assert not app.error
+
+
+@pytest.fixture
+def trained(space, bursts):
+    """A workspace with a small dataset of three packs and a network that was trained on it."""
+    space.import_dataset(bursts(per_class=9, sources=3), name="bursts")
+    config = build_config("quick", {"epochs": 1, "width": 0.25, "duration_s": 0.4, "n_mels": 32, "device": "cpu"})
+    space.train("bursts", config)
+    return space
+
+
+def test_a_network_of_your_own_is_opened_and_read(visit, trained):
+    for part in ("filters", "maps", "pooling", "dropout"):
+        app = visit("learn", chapter="inside", part=part)
+        assert not app.exception
+        assert not app.error
+        network = app.selectbox(key="learn-inside-network")
+        assert network.value.endswith(":best")
+        assert any(option.startswith("bursts") for option in app.selectbox(key="learn-inside-voice").options)
+    voice = app.selectbox(key="learn-inside-voice")
+    voice.set_value(f"clip:{trained.store.datasets.clips(trained.dataset('bursts').id, limit=1)[0].id}").run()
+    assert not app.exception
+    assert not app.error
+    for part in ("confusion", "threshold", "calibration"):
+        app = visit("learn", chapter="reading", part=part)
+        assert not app.exception
+        assert not app.error
+        assert app.selectbox(key="learn-reading-network").value.endswith(":best")
 
 
 def test_a_part_that_is_gone_opens_the_first(visit):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -33,7 +34,6 @@ DECAYS = (0.1, 0.3, 1.0)
 class Opened:
     """A network to look into, the front end that feeds it and the classes it knows."""
 
-    id: str
     model: AudioClassifier
     features: FeatureConfig
     class_names: tuple[str, ...]
@@ -93,11 +93,17 @@ def _choose_network() -> Opened:
             f"Trained for {words.plural(len(small.history), 'epoch')} on made-up kits when this page was opened. From "
             f"kits that it never heard it names {words.percent(small.history[-1].val_accuracy, 0)} right."
         )
-        return Opened("small", small.model, small.config.features, small.class_names)
-    _, checkpoint = workspace().resolve(ref)
-    classifier = workspace().classifier(ref)
-    name = f"{checkpoint.id}-{checkpoint.created_at}"
-    return Opened(name, classifier.model, classifier.info.features, classifier.class_names)
+        return Opened(small.model, small.config.features, small.class_names)
+    path = workspace().checkpoint_path(ref)
+    return _opened(str(path), path.stat().st_mtime_ns if path.exists() else 0)
+
+
+@st.cache_resource(max_entries=3, show_spinner="Opening the network")
+def _opened(path: str, changed_ns: int) -> Opened:
+    from samplemind_core.training.checkpoints import load_model
+
+    model, info = load_model(Path(path))
+    return Opened(model, info.features, info.class_names)
 
 
 def _look(network: Opened, waveform: Floats) -> Inside:
