@@ -6,6 +6,7 @@ line where there are many. The exit code is 0 only when what was asked for was d
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import signal
@@ -29,6 +30,8 @@ from samplemind_core.workspace import Workspace
 if TYPE_CHECKING:
     from samplemind_core.data.findings import HealthReport
     from samplemind_core.evaluation.metrics import Evaluation
+    from samplemind_core.inference.classifier import Classifier, Result
+    from samplemind_core.inference.windows import Segment
     from samplemind_core.store import Dataset, Epoch, Run
 
 app = typer.Typer(
@@ -357,6 +360,10 @@ def compare(
 def classify(
     checkpoint: Annotated[str, typer.Argument(metavar="RUN[:best|last|EPOCH]")],
     paths: Annotated[list[Path], typer.Argument(metavar="FILE|FOLDER…")],
+    top: Annotated[int, typer.Option(min=1, help="How many answers to print of each file, the surest first.")] = 1,
+    windows: Annotated[bool, typer.Option("--windows", help="Go through long files: a line per segment.")] = False,
+    way: Annotated[str, typer.Option(help="With --windows: cut at each hit, or look in even steps.")] = "hits",
+    csv_file: Annotated[Path | None, typer.Option("--csv", help="Write the answers to this file as CSV.")] = None,
     as_json: Json = False,
 ) -> None:
     """Name sounds: one line per file, with the confidence of every class or the reason it could not be heard."""
@@ -365,15 +372,17 @@ def classify(
     bad = total = 0
     with _failing(as_json):
         classifier = Workspace().classifier(checkpoint)
-        for result in classifier.stream(_audio_files(paths, AUDIO_SUFFIXES)):
-            total += 1
-            bad += result.error is not None
-            if as_json:
-                _print_json(result.as_dict(), compact=True)
-            elif result.error is not None:
-                print(result.name, "–", result.error, sep="\t", flush=True)  # rich would expand the tabs
-            else:
-                print(result.name, result.label, f"{result.confidence:.1%}", sep="\t", flush=True)
+        with _answer_table(csv_file, classifier, windows=windows) as keep:
+            for result in classifier.stream(_audio_files(paths, AUDIO_SUFFIXES), keep_signals=windows):
+                total += 1
+                bad += result.error is not None
+                if not windows or result.error is not None:
+                    keep(result, None)
+                    _show_answer(result, top, as_json)
+                    continue
+                for segment in _segments(classifier, result, way):
+                    keep(result, segment)
+                    _show_segment(result.name, segment, as_json)
         if total == 0:
             raise SampleMindError(
                 "No audio file was found there.", f"Known endings: {', '.join(sorted(AUDIO_SUFFIXES))}."
@@ -530,6 +539,60 @@ def _shares(text: str) -> tuple[float, float, float]:
             f"Expected three shares separated by commas, got '{text}'.", "For example 0.7,0.15,0.15."
         ) from None
     return train, val, test
+
+
+def _segments(classifier: Classifier, result: Result, way: str) -> tuple[Segment, ...]:
+    from samplemind_core.inference.windows import analyse
+
+    assert result.waveform is not None
+    return analyse(classifier, result.waveform, way).segments  # type: ignore[arg-type]  # checked there
+
+
+@contextmanager
+def _answer_table(
+    path: Path | None, classifier: Classifier, *, windows: bool
+) -> Iterator[Callable[[Result, Segment | None], None]]:
+    """Yield what takes each answer; with a path they are written there as CSV, whole or not at all."""
+    from samplemind_core.files import write_atomic
+    from samplemind_core.inference.table import SEGMENT_COLUMNS, answer_columns, answer_row, segment_row
+
+    if path is None:
+        yield lambda result, segment: None
+        return
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    names = classifier.class_names
+    writer.writerow([*SEGMENT_COLUMNS, "error"] if windows else answer_columns(names))
+
+    def keep(result: Result, segment: Segment | None) -> None:
+        if not windows:
+            writer.writerow(answer_row(result, names))
+        elif segment is None:
+            failed = answer_row(result, ())
+            writer.writerow([failed[0], *([""] * (len(SEGMENT_COLUMNS) - 1)), failed[-1]])
+        else:
+            writer.writerow([*segment_row(result.name, segment), ""])
+
+    yield keep
+    write_atomic(path, text.getvalue().encode("utf-8", "backslashreplace"))
+
+
+def _show_answer(result: Result, top: int, as_json: bool) -> None:
+    if as_json:
+        _print_json(result.as_dict(), compact=True)
+    elif result.error is not None:
+        print(result.name, "–", result.error, sep="\t", flush=True)  # rich would expand the tabs
+    else:
+        shown = [part for label, sure in result.ranked()[:top] for part in (label, f"{sure:.1%}")]
+        print(result.name, *shown, *(["undecided"] if result.undecided else []), sep="\t", flush=True)
+
+
+def _show_segment(name: str, segment: Segment, as_json: bool) -> None:
+    if as_json:
+        _print_json({"path": name, **segment.as_dict()}, compact=True)
+    else:
+        span = f"{segment.start_s:.2f}\t{segment.end_s:.2f}"
+        print(name, span, segment.label, f"{segment.confidence:.1%}", sep="\t", flush=True)
 
 
 def _show_evaluation(evaluation: Evaluation, split: str) -> None:

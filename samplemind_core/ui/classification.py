@@ -1,41 +1,26 @@
-"""Upload samples, get answers: used by the Classify page, and by Home once a network is trained."""
+"""Drop or record samples, get answers: used by the Classify page, and by Home once a network is trained."""
 
 from __future__ import annotations
 
-import csv
-import io
-import time
+import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from samplemind_core.config import RunConfig
 from samplemind_core.errors import SampleMindError
 from samplemind_core.store import Checkpoint, Run
+from samplemind_core.store.records import ENDED
 from samplemind_core.ui import measure, parts, words
-from samplemind_core.ui.player import Sound, player, wav_url
-from samplemind_core.ui.state import choose, error_boundary, theme, workspace
+from samplemind_core.ui.answers import Given, answers, csv_text, on_server, row, suffixes
+from samplemind_core.ui.one_sound import show_one
+from samplemind_core.ui.state import choose, error_boundary, workspace
 
-if TYPE_CHECKING:
-    from samplemind_core.inference.classifier import Result
-
-# A sound travels to the browser inside the page; more than this of it would make the page heavy.
-HEARD_S = 30.0
-
-
-@dataclass(frozen=True)
-class Upload:
-    """One uploaded file. Its name is shown, never used as a path."""
-
-    id: str
-    name: str
-    content: bytes
+ALONE = "none"
+_WAYS = {"drop": "Drop files", "record": "Record", "server": "On the server"}
 
 
 def classification(options: Mapping[str, str], *, key: str) -> None:
-    """Draw the choice of a checkpoint, the uploader, and the answers.
+    """Draw the choice of a checkpoint, ways to bring sounds, and the answers.
 
     Parameters
     ----------
@@ -44,40 +29,80 @@ def classification(options: Mapping[str, str], *, key: str) -> None:
     key : str
         Distinguishes the widgets of one page from another's.
     """
-    ref = choose("Checkpoint", options, "checkpoint", default=next((o for o in options if o.endswith(":best")), None))
+    # A run that goes on answers, too, but how far to trust it is measured at its end.
+    ended = {run.id for run in workspace().runs() if run.status in ENDED}
+    bests = [option for option in options if option.endswith(":best")]
+    best = next((option for option in bests if option.partition(":")[0] in ended), bests[0] if bests else None)
+    if len(options) > 1:
+        left, right = st.columns(2)
+        with left:
+            ref = choose("Checkpoint", options, "checkpoint", default=best)
+        others = {ALONE: "No other"} | {name: text for name, text in options.items() if name != ref}
+        with right:
+            second = choose("Compare with", others, "with", default=ALONE)
+    else:
+        ref, second = choose("Checkpoint", options, "checkpoint", default=best), ALONE
     run, checkpoint = workspace().resolve(ref)
     provenance(ref, run, checkpoint)
+    other = None
+    if second != ALONE:
+        other_run, other_checkpoint = workspace().resolve(second)
+        provenance(second, other_run, other_checkpoint)
+        other = (second, other_run)
+    given = bring(key=key)
+    if len(given) == 1:
+        show_one(ref, run, given[0], key=key, other=other)
+    elif given:
+        show_many(ref, run, given, key=key, other=other)
+
+
+def bring(*, key: str) -> list[Given]:
+    """Draw the ways to bring sounds and return what was brought.
+
+    Raises
+    ------
+    SampleMindError
+        If there are too many, or nothing where the server was told to look.
+    """
     limits = workspace().settings.limits
+    ways = [way for way in _WAYS if way != "server" or workspace().settings.server_folders]
+    way = st.segmented_control(
+        "Sounds", ways, default="drop", required=True, format_func=_WAYS.__getitem__, key=f"{key}-bring",
+        label_visibility="collapsed",
+    )  # fmt: skip
+    if way == "record":
+        recording = st.audio_input("Record a sound", key=f"{key}-recording")
+        if recording is None:
+            st.caption("Your browser asks for the microphone. What you record is analysed and not kept.")
+            return []
+        content = recording.getvalue()
+        return [Given(hashlib.sha256(content).hexdigest(), "Recording", content)]
+    if way == "server":
+        text = st.text_input(
+            "File or folder on the server", key=f"{key}-path", placeholder="/home/me/samples/new",
+            help=f"A folder is read with all folders in it, up to {limits.max_uploads} sounds.",
+        )  # fmt: skip
+        return on_server(text, limits.max_uploads) if text.strip() else []
     files = st.file_uploader(
         f"Samples, up to {limits.max_uploads} at once",
-        type=_suffixes(),
+        type=suffixes(),
         accept_multiple_files=True,
         key=f"{key}-files",
         max_upload_size=limits.max_file_mb,
     )
     if not files:
         st.caption("WAV, AIFF, FLAC, MP3 and OGG. What you drop here is analysed and not kept.")
-        return
+        return []
     if len(files) > limits.max_uploads:
         raise SampleMindError(
             f"{len(files)} files were dropped; one upload takes {limits.max_uploads}.",
             "Drop fewer, or classify a whole folder from the command line.",
         )
-    uploads = [Upload(file.file_id, file.name, file.getvalue()) for file in files]
-    if len(uploads) == 1:
-        show_one(ref, run, uploads[0], key=key)
-    else:
-        show_many(ref, run, uploads, key=key)
-
-
-def _suffixes() -> list[str]:
-    from samplemind_core.audio.decode import AUDIO_SUFFIXES
-
-    return sorted(suffix.lstrip(".") for suffix in AUDIO_SUFFIXES)
+    return [Given(file.file_id, file.name, file.getvalue()) for file in files]
 
 
 def provenance(ref: str, run: Run, checkpoint: Checkpoint) -> None:
-    """Say which checkpoint answers, what it was trained on and how good it is."""
+    """Say which checkpoint answers, what it was trained on, how good it is, and how far to trust it."""
     dataset = next((item for item in workspace().datasets() if item.id == run.dataset_id), None)
     with st.container(horizontal=True, vertical_alignment="center"):
         try:
@@ -92,88 +117,57 @@ def provenance(ref: str, run: Run, checkpoint: Checkpoint) -> None:
             accuracy = f"test accuracy unknown: {error.problem}"
         trained = parts.safe(dataset.name) if dataset else "a dataset that is gone"
         st.caption(
-            f"{parts.safe(run.name)}, epoch {checkpoint.epoch}, trained on {trained} · {accuracy}", width="content"
+            f"{parts.safe(run.name)}, epoch {checkpoint.epoch}, trained on {trained} · {accuracy}",
+            width="content",
+            help=_trusted(ref),
         )
         if dataset is not None and dataset.synthetic:
             parts.synthetic_badge()
 
 
-def _answers(ref: str, uploads: Sequence[Upload], *, keep_signals: bool) -> tuple[list[Result], float]:
-    """Return one result per upload and the seconds it took; answers are kept for the session."""
-    run, checkpoint = workspace().resolve(ref)
-    about = (run.id, checkpoint.id, checkpoint.epoch, checkpoint.created_at, keep_signals)
-    asked = (about, tuple(upload.id for upload in uploads))
-    # The detail of one file beside the list of all: two answers are enough to keep.
-    kept: dict[Any, tuple[list[Result], float]] = st.session_state.setdefault("classified", {})
-    if asked not in kept:
-        with st.spinner(f"Listening to {words.plural(len(uploads), 'sample')}", show_time=True):
-            classifier = workspace().classifier(ref)
-            started = time.perf_counter()
-            results = classifier.predict([(item.name, item.content) for item in uploads], keep_signals=keep_signals)
-            if len(kept) >= 2:
-                kept.pop(next(iter(kept)))
-            kept[asked] = results, time.perf_counter() - started
-    return kept[asked]
+def _trusted(ref: str) -> str | None:
+    """Return how the promises of a checkpoint turned out on its test samples."""
+    try:
+        with st.spinner("Measuring how far its confidence can be trusted", show_time=True):
+            trust = workspace().classifier(ref).trust
+    except SampleMindError:
+        return None  # the answers below say it in full
+    if trust is None or not trust.measured.get("num_clips"):
+        return "How far its confidence can be trusted has not been measured: there are too few samples, or none."
+    measured = trust.measured
+    return (
+        f"Fitted on {words.plural(measured['num_calibration'], 'validation sample')}, then tried on "
+        f"{words.plural(measured['num_clips'], 'test sample')} it never heard: the classes named hold the right one in "
+        f"{words.percent(measured['coverage'])} ({words.percent(trust.sets.coverage, 0)} was asked for) with "
+        f"{measured['mean_set_size']:.2f} classes on average, and {words.percent(measured['accepted'])} are taken for "
+        "known sounds. Samples from elsewhere may differ more."
+    )
 
 
-def show_one(ref: str, run: Run, upload: Upload, *, key: str) -> None:
-    """Draw everything about one file."""
-    (result, *_), _ = _answers(ref, [upload], keep_signals=True)
-    if result.error is not None:
-        st.error(f"{parts.safe(upload.name)}: {parts.safe(result.error)}", icon=":material/error:")
-        return
-    from samplemind_core.charts.confidence import confidence_figure
-    from samplemind_core.charts.signals import log_mel_figure, waveform_figure
-    from samplemind_core.inference.classifier import NONE
-
-    left, right = st.columns([2, 3])
-    with left, st.container(border=True, height="stretch"):
-        st.caption(parts.safe(upload.name))
-        st.metric(
-            "Class",
-            str(result.label),
-            delta=f"{words.confidence(result.confidence)} sure",
-            delta_color="off",
-            delta_arrow="off",
-        )
-        answers = result.answers()
-        bars = confidence_figure(
-            list(answers.values()), list(answers), theme(), none=None if result.none is None else NONE
-        )
-        parts.figure(bars, key=f"{key}-confidence")
-        st.caption(f"Answered in {words.duration(result.seconds)}")
-    with right, st.container(border=True, height="stretch"):
-        if result.waveform is not None and result.sample_rate_hz:
-            hear(result, key=f"{key}-player")
-            window = result.window_s
-            figure = waveform_figure(result.waveform, result.sample_rate_hz, window, theme())
-            parts.figure(figure, key=f"{key}-waveform")
-        if result.log_mel is not None:
-            features = RunConfig.model_validate(run.config).features
-            parts.figure(log_mel_figure(result.log_mel, features, theme()), key=f"{key}-mel")
-            st.caption("What the network sees: loudness by time and pitch.")
-
-
-def hear(result: Result, *, key: str) -> None:
-    """Draw a player of what was decoded, which every browser can play."""
-    from samplemind_core.audio.decode import to_wav
-
-    assert result.waveform is not None
-    assert result.sample_rate_hz is not None
-    heard = result.waveform[: round(HEARD_S * result.sample_rate_hz)]
-    player(Sound(wav_url(to_wav(heard, result.sample_rate_hz)), result.name), key=key)
-    if len(heard) < len(result.waveform):
-        st.caption(f"The first {HEARD_S:.0f} s can be heard here.")
-
-
-def show_many(ref: str, run: Run, uploads: Sequence[Upload], *, key: str) -> None:
+def show_many(ref: str, run: Run, given: Sequence[Given], *, key: str, other: tuple[str, Run] | None = None) -> None:
     """Draw a table of answers; a chosen row shows its file in full."""
-    results, took = _answers(ref, uploads, keep_signals=False)
+    results, took = answers(ref, given, keep_signals=False)
+    others = answers(other[0], given, keep_signals=False)[0] if other else None
     failed = sum(result.error is not None for result in results)
+    strange = sum(result.is_none for result in results)
     note = f", {failed:,} could not be read" if failed else ""
+    note += f", {strange:,} like nothing it knows" if strange else ""
     st.caption(f"{words.plural(len(results), 'sample')} in {words.duration(took)}{note}. Choose a row to look closer.")
-    rows = [row(result) for result in results]
+    places = list(range(len(results)))
+    if others is not None:
+        differing = [i for i in places if not results[i].error and results[i].label != others[i].label]
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.badge(
+                f"They disagree on {len(differing):,}",
+                icon=":material/compare_arrows:",
+                color="orange" if differing else "green",
+            )
+            if differing and st.toggle("Only these", key=f"{key}-differing"):
+                places = differing
+    measured = any(result.prediction_set for result in results)
+    rows = [row(results[i], others[i] if others else None, measured=measured) for i in places]
     table = {name: [item[name] for item in rows] for name in rows[0]}
+    sure = st.column_config.ProgressColumn(min_value=0, max_value=1, format="percent")
     chosen = st.dataframe(
         table,
         hide_index=True,
@@ -181,15 +175,16 @@ def show_many(ref: str, run: Run, uploads: Sequence[Upload], *, key: str) -> Non
         on_select="rerun",
         selection_mode="single-row",
         column_config={
-            "Confidence": st.column_config.ProgressColumn(min_value=0, max_value=1, format="percent"),
+            "Confidence": sure,
+            "Other confidence": sure,
             "File": st.column_config.TextColumn(width="medium"),
-            "Note": st.column_config.TextColumn(width="small"),
+            "Could be": st.column_config.TextColumn(help="In 9 of 10 cases the right class is among these."),
         },
         alt="Answers by file",
     )
     st.download_button(
         "Download as CSV",
-        csv_text(results),
+        csv_text(results, others),
         file_name="samplemind-answers.csv",
         mime="text/csv",
         icon=":material/download:",
@@ -198,38 +193,8 @@ def show_many(ref: str, run: Run, uploads: Sequence[Upload], *, key: str) -> Non
     )
     if failed:
         with st.expander(f"Could not be read ({failed:,})", expanded=failed < 6):
-            parts.facts({result.name: result.error for result in results if result.error is not None})
+            parts.facts_list([(given[i].name, results[i].error) for i in range(len(given)) if results[i].error])
     selected = chosen["selection"]["rows"]
-    if selected and selected[0] < len(uploads):
+    if selected and selected[0] < len(places):
         with error_boundary():
-            show_one(ref, run, uploads[selected[0]], key=key)
-
-
-def row(result: Result) -> dict[str, Any]:
-    """Return one line of the table."""
-    ranked = result.ranked()
-    second = f"{ranked[1][0]} {words.confidence(ranked[1][1])}" if len(ranked) > 1 else ""
-    return {
-        "File": result.name,
-        "Class": result.label or "",
-        "Confidence": result.confidence,
-        "Second": second,
-        "Note": "could not be read" if result.error else "",
-    }
-
-
-def csv_text(results: Sequence[Result]) -> str:
-    """Return the answers as CSV, a column for each class; values that spreadsheets would run are quoted."""
-    names = list(next((result.probs for result in results if result.probs), {}))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["file", "label", "confidence", *(f"p_{name}" for name in names), "error"])
-    for result in results:
-        probs = [f"{result.probs[name]:.6f}" if result.probs else "" for name in names]
-        confidence = "" if result.confidence is None else f"{result.confidence:.6f}"
-        writer.writerow([_inert(result.name), result.label or "", confidence, *probs, result.error or ""])
-    return text.getvalue()
-
-
-def _inert(name: str) -> str:
-    return f"'{name}" if name[:1] in {"=", "+", "-", "@", "\t", "\r"} else name
+            show_one(ref, run, given[places[selected[0]]], key=f"{key}-one", other=other)

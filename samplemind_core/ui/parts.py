@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import streamlit as st
@@ -149,10 +149,15 @@ def details(text: str, label: str = "Technical detail") -> None:
 
 def facts(rows: Mapping[str, Any]) -> None:
     """Draw names and values as a quiet list in two columns."""
+    facts_list(list(rows.items()))
+
+
+def facts_list(rows: Sequence[tuple[str, Any]]) -> None:
+    """Draw names and values as a quiet list in two columns; names may come more than once."""
     lines = "".join(
         f'<dt style="opacity:0.65">{html.escape(str(name))}</dt>'
         f'<dd style="margin:0;min-width:0;overflow-wrap:anywhere">{html.escape(_text(value))}</dd>'
-        for name, value in rows.items()
+        for name, value in rows
     )
     style = "display:grid;grid-template-columns:minmax(7rem,max-content) minmax(0,1fr);gap:0.45rem 1.5rem"
     st.html(f'<dl style="{style};margin:0;padding:0;font-size:0.92rem">{lines}</dl>')

@@ -20,6 +20,16 @@ def confidence(fraction: float | None) -> str:
     return percent(fraction)
 
 
+def in_ten(fraction: float | None) -> str:
+    """Return ``9 of 10`` for 0.9, ``19 of 20`` for 0.95; percent where no small number fits."""
+    if fraction is None:
+        return "–"
+    for total in (10, 20, 100):
+        if abs(fraction * total - round(fraction * total)) < 1e-9:
+            return f"{round(fraction * total)} of {total}"
+    return f"{percent(fraction)} of"
+
+
 def plural(number: int, noun: str) -> str:
     """Return ``1 sample``, ``1,200 samples``, ``3 classes``."""
     ending = "" if number == 1 else "es" if noun.endswith("s") else "s"

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from samplemind_core.ui import words
-from samplemind_core.ui.classification import csv_text
+from samplemind_core.ui.answers import csv_text
 from samplemind_core.ui.parts import safe
 from samplemind_core.ui.settings_form import describe
 
@@ -48,6 +48,6 @@ def test_answers_as_csv_keep_bad_files_and_disarm_formulas():
 
     good = Result("=cmd.wav", "kick", 0.75, {"kick": 0.75, "snare": 0.25})
     lines = csv_text([good, Result("bad.wav", error="It is empty, quite.")]).splitlines()
-    assert lines[0] == "file,label,confidence,p_kick,p_snare,error"
-    assert lines[1] == "'=cmd.wav,kick,0.750000,0.750000,0.250000,"
-    assert lines[2] == 'bad.wav,,,,,"It is empty, quite."'
+    assert lines[0] == "file,label,confidence,p_kick,p_snare,p_none,prediction_set,error"
+    assert lines[1] == "'=cmd.wav,kick,0.750000,0.750000,0.250000,,,"
+    assert lines[2] == 'bad.wav,,,,,,,"It is empty, quite."'

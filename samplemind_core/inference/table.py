@@ -1,0 +1,54 @@
+"""Answers and segments as rows of a table, the same from the page and the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from samplemind_core.inference.classifier import Result
+    from samplemind_core.inference.windows import Segment
+
+SEGMENT_COLUMNS = ("file", "start_s", "end_s", "label", "confidence", "second", "second_confidence")
+
+
+def answer_columns(class_names: Sequence[str]) -> list[str]:
+    """Return the columns of :func:`answer_row`."""
+    probs = (inert(f"p_{name}") for name in class_names)
+    return ["file", "label", "confidence", *probs, "p_none", "prediction_set", "error"]
+
+
+def answer_row(result: Result, class_names: Sequence[str]) -> list[str]:
+    """Return a result as text: shares with six digits, the prediction set's classes between ``|``."""
+    return [
+        inert(result.name),
+        inert(result.label or ""),
+        share(result.confidence),
+        *(share(result.probs.get(name)) for name in class_names),
+        share(result.none),
+        inert("|".join(result.prediction_set)),
+        inert(result.error or ""),
+    ]
+
+
+def segment_row(name: str, segment: Segment) -> list[str]:
+    """Return a segment of a file as text, by ``SEGMENT_COLUMNS``."""
+    return [
+        inert(name),
+        f"{segment.start_s:.3f}",
+        f"{segment.end_s:.3f}",
+        inert(segment.label),
+        share(segment.confidence),
+        inert(segment.second),
+        share(segment.second_confidence),
+    ]
+
+
+def share(value: float | None) -> str:
+    """Return a fraction with six digits; nothing where there is none."""
+    return "" if value is None else f"{value:.6f}"
+
+
+def inert(name: str) -> str:
+    """Return a text that no spreadsheet takes for a formula."""
+    return f"'{name}" if name[:1] in {"=", "+", "-", "@", "\t", "\r"} else name

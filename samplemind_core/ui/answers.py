@@ -1,0 +1,130 @@
+"""What the Classify page was given and what was answered: kept for the session, as rows and as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from samplemind_core.errors import NotFoundError, SampleMindError
+from samplemind_core.ui import words
+from samplemind_core.ui.state import workspace
+
+if TYPE_CHECKING:
+    from samplemind_core.inference.classifier import Item, Result
+
+KEPT_ANSWERS = 4
+
+
+@dataclass(frozen=True)
+class Given:
+    """One file to classify: uploaded, recorded, or on the server. Its name is shown, never used as a path.
+
+    ``id`` differs where the content may.
+    """
+
+    id: str
+    name: str
+    source: bytes | Path
+
+    @property
+    def item(self) -> Item:
+        """As the classifier takes it."""
+        return self.source if isinstance(self.source, Path) else (self.name, self.source)
+
+
+def suffixes() -> list[str]:
+    """Return the endings of sounds that can be read, without their dots."""
+    from samplemind_core.audio.decode import AUDIO_SUFFIXES
+
+    return sorted(suffix.lstrip(".") for suffix in AUDIO_SUFFIXES)
+
+
+def on_server(text: str, limit: int) -> list[Given]:
+    """Return the sounds that a path of the server names: a file, or those in a folder and below.
+
+    Raises
+    ------
+    NotFoundError
+        If nothing is there.
+    SampleMindError
+        If there are more than ``limit``.
+    """
+    place = Path(text.strip()).expanduser()
+    endings = {f".{suffix}" for suffix in suffixes()}
+    try:
+        if place.is_dir():
+            found = sorted(file for file in place.rglob("*") if file.suffix.lower() in endings and file.is_file())
+        else:
+            found = [place] if place.exists() else []
+        given = [Given(f"{file}:{file.stat().st_mtime_ns}", file.name, file) for file in found[: limit + 1]]
+    except OSError as error:
+        raise NotFoundError(f"'{place}' cannot be read: {error.strerror or error}.", "Check its rights.") from error
+    if not given:
+        raise NotFoundError(f"There is no sound at '{place}' on the server.", "Check the path.")
+    if len(given) > limit:
+        raise SampleMindError(
+            f"There are more than {limit} sounds in '{place}'.",
+            "Choose a smaller folder, or classify it as a batch or from the command line.",
+        )
+    return given
+
+
+def answers(ref: str, given: Sequence[Given], *, keep_signals: bool) -> tuple[list[Result], float]:
+    """Return one result per file and the seconds it took; answers are kept for the session."""
+    run, checkpoint = workspace().resolve(ref)
+    about = (run.id, checkpoint.id, checkpoint.epoch, checkpoint.created_at, keep_signals)
+    asked = (about, tuple(item.id for item in given))
+    kept: dict[Any, tuple[list[Result], float]] = st.session_state.setdefault("classified", {})
+    if asked not in kept:
+        with st.spinner(f"Listening to {words.plural(len(given), 'sample')}", show_time=True):
+            classifier = workspace().classifier(ref)
+            started = time.perf_counter()
+            results = classifier.predict([item.item for item in given], keep_signals=keep_signals)
+            while len(kept) >= KEPT_ANSWERS:
+                kept.pop(next(iter(kept)))
+            kept[asked] = results, time.perf_counter() - started
+    return kept[asked]
+
+
+def row(result: Result, other: Result | None = None, *, measured: bool = False) -> dict[str, Any]:
+    """Return one line of the table; with the answer of another checkpoint, whether the two agree.
+
+    ``measured`` says that the checkpoint gives prediction sets; without them the second answer is shown.
+    """
+    ranked = result.ranked()
+    line: dict[str, Any] = {
+        "File": Path(result.name).name,
+        "Class": result.label or "",
+        "Confidence": result.confidence,
+    }
+    if other is not None:
+        line |= {"Other": other.label or "", "Other confidence": other.confidence}
+    elif measured:
+        line["Could be"] = "" if result.is_none else " or ".join(result.prediction_set)
+    else:
+        line["Second"] = f"{ranked[1][0]} {words.confidence(ranked[1][1])}" if len(ranked) > 1 else ""
+    note = "could not be read" if result.error else "too unsure to say" if result.undecided else ""
+    if other is not None and not result.error and result.label != other.label:
+        note = "they disagree"
+    return line | {"Note": note}
+
+
+def csv_text(results: Sequence[Result], others: Sequence[Result] | None = None) -> str:
+    """Return the answers as CSV, with those of another checkpoint at the end of the lines."""
+    from samplemind_core.inference.table import answer_columns, answer_row, inert, share
+
+    names = list(next((result.probs for result in results if result.probs), {}))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(answer_columns(names) + (["other_label", "other_confidence"] if others else []))
+    for place, result in enumerate(results):
+        other = [inert(others[place].label or ""), share(others[place].confidence)] if others else []
+        writer.writerow(answer_row(result, names) + other)
+    return text.getvalue()
