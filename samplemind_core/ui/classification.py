@@ -158,8 +158,8 @@ def show_many(ref: str, run: Run, given: Sequence[Given], *, key: str, other: tu
         differing = [i for i in places if not results[i].error and results[i].label != others[i].label]
         with st.container(horizontal=True, vertical_alignment="center"):
             st.badge(
-                f"They disagree on {len(differing):,}",
-                icon=":material/compare_arrows:",
+                f"They disagree on {len(differing):,}" if differing else "They agree on all",
+                icon=":material/compare_arrows:" if differing else ":material/check:",
                 color="orange" if differing else "green",
             )
             if differing and st.toggle("Only these", key=f"{key}-differing"):
