@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import streamlit as st
 
-from samplemind_core.server import clip_url
-from samplemind_core.store import Clip, Dataset
-from samplemind_core.store.records import SPLITS, Split
+from samplemind_core.store import Dataset
 from samplemind_core.ui import parts, words
 from samplemind_core.ui.adding import add_dataset
+from samplemind_core.ui.browser import clip_browser, forget_filters
+from samplemind_core.ui.findings import health_of, show_health
+from samplemind_core.ui.history import show_history
 from samplemind_core.ui.imports import running_imports
+from samplemind_core.ui.overview import show_overview
 from samplemind_core.ui.places import go
-from samplemind_core.ui.player import Sound, player_list
-from samplemind_core.ui.state import choose, error_boundary, theme, workspace
+from samplemind_core.ui.splits import show_splits
+from samplemind_core.ui.state import choose, choose_section, error_boundary, workspace
 
-CLIPS_PER_PAGE = 50
-REJECTS_PER_PAGE = 20
-SPLIT_WORDS = {"train": "train", "val": "validation", "test": "test"}
+SECTIONS = {
+    "overview": ":material/donut_small: Overview",
+    "health": ":material/health_and_safety: Health",
+    "samples": ":material/queue_music: Samples",
+    "splits": ":material/call_split: Splits and sources",
+    "history": ":material/history: History",
+}
 
 
 def main() -> None:
@@ -32,7 +36,8 @@ def main() -> None:
         with st.container(border=True):
             add_dataset()
         return
-    options = {dataset.id: parts.dataset_label(dataset) for dataset in datasets}
+    # A select box is known by what it shows: with counts in it, an edit would make it another one.
+    options = {dataset.id: dataset.name for dataset in datasets}
     chosen = choose("Dataset", options, "dataset")
     show_dataset(next(dataset for dataset in datasets if dataset.id == chosen))
 
@@ -41,87 +46,35 @@ def main() -> None:
 
 
 def show_dataset(dataset: Dataset) -> None:
-    counts = workspace().store.datasets.counts(dataset.id)
+    if st.session_state.setdefault("data-shown", dataset.id) != dataset.id:
+        # What was looked for in one dataset says nothing about another.
+        st.session_state["data-shown"] = dataset.id
+        forget_filters()
     with st.container(horizontal=True, vertical_alignment="center"):
         st.header(dataset.name, anchor=False, width="stretch")
         if dataset.synthetic:
             parts.synthetic_badge()
         if st.button("Train on it", type="primary", icon=":material/model_training:", key="data-train"):
             go("train", new="1", dataset=dataset.id)
-    with st.grid(3, min_column_width=150):
-        st.metric("Samples", f"{dataset.num_clips:,}", border=True)
-        st.metric("Classes", len(dataset.class_names), border=True)
-        st.metric("Not imported", f"{dataset.num_rejected:,}", border=True)
-    in_splits = {split: sum(row.get(split, 0) for row in counts.values()) for split in SPLITS}
-    st.caption(", ".join(f"{number:,} {SPLIT_WORDS[split]}" for split, number in in_splits.items()))
-    st.caption(f"{parts.safe(dataset.origin)} · {words.when(dataset.created_at)} · split with seed {dataset.seed}")
-    balance, notes = st.columns([3, 2]) if dataset.warnings else (st.container(), None)
-    with balance, st.container(border=True, height="stretch"):
-        parts.section("Samples by class")
-        from samplemind_core.charts.signals import class_balance_figure
-
-        parts.figure(class_balance_figure(counts, theme()), key=f"balance-{dataset.id}")
-    if notes is not None:
-        with notes, st.container(border=True, height="stretch"):
-            parts.section("Worth knowing")
-            for warning in dataset.warnings:
-                st.markdown(f":material/warning: {parts.safe(warning)}")
-    if dataset.num_rejected:
-        rejects(dataset)
-    clips(dataset)
-
-
-def rejects(dataset: Dataset) -> None:
-    with st.expander(f"Not imported ({dataset.num_rejected:,})"):
-        page = pages("rejects", dataset, dataset.num_rejected, REJECTS_PER_PAGE)
-        store = workspace().store.datasets
-        rows = store.rejects(dataset.id, limit=REJECTS_PER_PAGE, offset=(page - 1) * REJECTS_PER_PAGE)
-        parts.facts({row.name: row.reason for row in rows})
-
-
-def clips(dataset: Dataset) -> None:
-    parts.section("Samples")
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        label = st.selectbox(
-            "Class", ["", *dataset.class_names], format_func=lambda name: name or "All classes", key="clip-label"
-        )
-        split = st.selectbox(
-            "Split", ["", *SPLITS], format_func=lambda name: SPLIT_WORDS.get(name, "All splits"), key="clip-split"
-        )
-        text = st.text_input("Search", type="search", key="clip-text", placeholder="Name or source")
-    chosen = cast("Split | None", split or None)
-    store = workspace().store.datasets
-    total = store.count_clips(dataset.id, split=chosen, label=label or None, text=text.strip() or None)
-    if not total:
-        st.caption("No sample fits this filter.")
-        return
-    page = pages(f"clips-{label}-{split}-{text}", dataset, total, CLIPS_PER_PAGE)
-    first = (page - 1) * CLIPS_PER_PAGE
-    rows = store.clips(
-        dataset.id, split=chosen, label=label or None, text=text.strip() or None, limit=CLIPS_PER_PAGE, offset=first
-    )
-    hint = (
-        "Click to play; space plays, arrows move." if dataset.kind == "audio" else "These are spectrograms; no audio."
-    )
-    st.caption(f"{first + 1:,} to {first + len(rows):,} of {words.plural(total, 'sample')}. {hint}")
-    if dataset.kind == "audio":
-        player_list([sound(clip) for clip in rows], key="clip-list")
-    else:
-        parts.facts({clip.name: f"{clip.label}, {SPLIT_WORDS[clip.split]}" for clip in rows})
-
-
-def sound(clip: Clip) -> Sound:
-    assert clip.id is not None
-    length = "" if clip.duration_s is None else words.duration(clip.duration_s)
-    return Sound(clip_url(clip.id), clip.name, (clip.label, SPLIT_WORDS[clip.split], length))
-
-
-def pages(what: str, dataset: Dataset, total: int, per_page: int) -> int:
-    num_pages = -(-total // per_page)
-    if num_pages < 2:
-        return 1
-    # The filter is part of the key: another one begins at its first page.
-    return st.pagination(num_pages, key=f"page-{what}-{dataset.id}-{num_pages}")
+    excluded = f" · {dataset.num_excluded:,} excluded" if dataset.num_excluded else ""
+    samples, classes = words.plural(dataset.num_clips, "sample"), words.plural(len(dataset.class_names), "class")
+    sources = words.plural(workspace().store.datasets.count_sources(dataset.id), "source")
+    found = health_of(dataset)
+    health = f"{found.headline}{'' if found.fresh else ' (before the last change)'}" if found else "Not checked yet."
+    st.caption(f"Version {dataset.version} · {samples}{excluded} · {classes} · {sources} · {parts.safe(health)}")
+    section = choose_section(SECTIONS)
+    with error_boundary():
+        if section == "health":
+            show_health(dataset, found)
+        elif section == "samples":
+            findings = [(key, one.title) for key, one in found.open.items() if one.clips] if found else []
+            clip_browser(dataset, findings, key=f"samples-{dataset.id}")
+        elif section == "splits":
+            show_splits(dataset, found)
+        elif section == "history":
+            show_history(dataset)
+        else:
+            show_overview(dataset)
 
 
 with error_boundary():

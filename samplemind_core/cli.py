@@ -328,7 +328,11 @@ def evaluate(
 ) -> None:
     """Show accuracy, balanced accuracy, per-class figures and the confusion matrix."""
     with _failing(as_json), err.status("Judging"):
-        evaluation = Workspace().evaluate(checkpoint, dataset=dataset, split=split)
+        workspace = Workspace()
+        evaluation = workspace.evaluate(checkpoint, dataset=dataset, split=split)
+        note = workspace.trained_on(checkpoint, dataset=dataset, split=split)
+    if note:
+        err.print(note, markup=False)
     if as_json:
         _print_json({"checkpoint": checkpoint, "split": split, **evaluation.as_dict()})
     else:

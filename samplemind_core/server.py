@@ -31,6 +31,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from samplemind_core.browsing import browse_addresses, browsing_routes
 from samplemind_core.errors import NotFoundError, SampleMindError
 
 if TYPE_CHECKING:
@@ -132,6 +133,11 @@ def sound_url(wav: bytes) -> str:
     """Return the address of a sound that is not kept, such as an upload, with its ticket."""
     name = shelf.put(wav)
     return f"/api/sounds/{name}.wav?t={ticket('sound', name)}"
+
+
+def browse_urls(dataset_id: str, author: str) -> dict[str, str]:
+    """Return the addresses that the sample browser of a dataset asks, for somebody who may edit it."""
+    return browse_addresses(dataset_id, author, ticket)
 
 
 # -- live epochs ---------------------------------------------------------------------------------
@@ -435,4 +441,8 @@ routes: list[BaseRoute] = [
     Route("/api/clips/{clip:int}.wav", clip),
     Route("/api/sounds/{name}.wav", sound),
     Route("/assets/{name}", asset),
+    # Looked up at each call: a test opens a workspace of its own.
+    *browsing_routes(
+        lambda: workspace(), lambda kind, name, shown: valid(kind, name, shown), lambda clip_id: clip_url(clip_id)
+    ),
 ]

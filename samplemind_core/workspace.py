@@ -140,17 +140,26 @@ class Workspace:
         clips = self.store.versions.clips(found if version is None else self.store.versions.at(found, version))
         return [clip for clip in clips if not clip.excluded]
 
-    def edit(self, name_or_id: str, *, by: str | None = None, base: int | None = None) -> Editor:
+    def edit(self, name_or_id: str, *, by: str = "", base: int | None = None) -> Editor:
         """Return what changes a dataset; see :class:`samplemind_core.data.editing.Editor`."""
         from samplemind_core.data.editing import Editor
 
-        return Editor(self.store, self.dataset(name_or_id), author=_user() if by is None else by, base=base)
+        return Editor(self.store, self.dataset(name_or_id), author=by or _user(), base=base)
 
     def diff(self, a: str, b: str) -> DatasetDiff:
         """Return what differs between two datasets, or versions of them (``NAME@VERSION``)."""
         from samplemind_core.data.versions import diff, resolve_dataset
 
         return diff(self.store, resolve_dataset(self.store, a), resolve_dataset(self.store, b))
+
+    def trained_on(self, ref: str, *, dataset: str | None = None, split: str = "test") -> str:
+        """Return what to know where a checkpoint is judged on another version than it was trained on; mostly ''."""
+        from samplemind_core.data.versions import trained_on
+        from samplemind_core.evaluation.lineup import mean_members
+
+        runs = [self.resolve(member)[0] for member in mean_members(ref) or [ref]]
+        notes = [trained_on(self.store, run, self.dataset(dataset or run.dataset_id), split) for run in runs]
+        return " ".join(dict.fromkeys(note.sentence for note in notes if note and note.sentence))
 
     def rejects(self, dataset_id: str) -> list[Reject]:
         """Return what was not imported, with its reason."""

@@ -73,19 +73,37 @@ class Editor:
         return [by_name[name][0] for name in names]
 
     def relabel(self, clip_ids: Collection[int], label: str) -> Version:
-        """Give clips another class; a name that is not yet one becomes a class, a class without clips none."""
+        """Give clips another class; a name that is not yet one becomes a class, a class without clips none.
+
+        Clips that were set aside for want of a label take part from now on, on the side of their source.
+        """
         label = label.strip()
         fault = label_fault(label)
         if fault or not label.isprintable():
             raise DataError(f"{label[:60]!r} cannot name a class. {fault or 'It holds odd characters.'}", _NAME)
-        return self._each(clip_ids, "relabel", "label", label, f"relabelled {{}} as {label}")
+        clips = self._clips(clip_ids)
+        sides = self._sides() if any(not clip.label for clip in clips) else {}
+        changed = [
+            replace(clip, label=label)
+            if clip.label
+            else replace(clip, label=label, excluded=False, split=sides.get(clip.source, clip.split))
+            for clip in clips
+        ]
+        number = sum(clip.label != label for clip in clips)
+        return self._change("relabel", f"relabelled {counted(number, 'sample')} as {label}", changed)
 
     def exclude(self, clip_ids: Collection[int]) -> Version:
         """Set clips aside: they stay stored, but are neither trained on nor counted."""
         return self._each(clip_ids, "exclude", "excluded", True, "excluded {}")
 
     def include(self, clip_ids: Collection[int]) -> Version:
-        """Take excluded clips back in."""
+        """Take excluded clips back in; one without a label needs a class first."""
+        nameless = [clip for clip in self._clips(clip_ids) if not clip.label]
+        if nameless:
+            raise DataError(
+                f"{counted(len(nameless), 'sample')} {'has' if len(nameless) == 1 else 'have'} no class yet.",
+                "Give a class; that takes them in as well.",
+            )
         return self._each(clip_ids, "include", "excluded", False, "included {} again")
 
     def move(self, clip_ids: Collection[int], split: Split) -> Version:
@@ -225,6 +243,14 @@ class Editor:
         if missing:
             raise NotFoundError(f"There is no clip {missing[0]} in dataset '{self.dataset.name}'.", "Load it again.")
         return clips
+
+    def _sides(self) -> dict[str, Split]:
+        """Return the split of each source that takes part in one only."""
+        found: dict[str, set[Split]] = {}
+        for clip in self._all():
+            if not clip.excluded:
+                found.setdefault(clip.source, set()).add(clip.split)
+        return {source: next(iter(sides)) for source, sides in found.items() if len(sides) == 1}
 
     def _all(self) -> list[Clip]:
         """Return all clips as they are in the version that is changed, excluded ones included."""

@@ -13,7 +13,7 @@ function context() {
 }
 
 // A decoded clip by address: {buffer, peaks, gain}.
-function load(src) {
+export function load(src) {
   if (!sound.clips.has(src)) {
     const clip = fetch(src).then(async response => {
       if (!response.ok) throw new Error((await response.text()) || 'This sample cannot be played.');
@@ -43,7 +43,7 @@ function measure(buffer, part, numPeaks = NUM_PEAKS) {
   return { peaks, gain: top > 0 ? Math.min(8, 0.85 / top) : 1 };
 }
 
-function stop() {
+export function stop() {
   const now = sound.playing;
   if (!now) return;
   sound.playing = null;
@@ -53,7 +53,7 @@ function stop() {
   now.voice.moved(0, false);
 }
 
-async function play(voice, from = 0) {
+export async function play(voice, from = 0) {
   stop();
   const audio = context();
   if (audio.state === 'suspended') audio.resume();
@@ -89,13 +89,13 @@ async function play(voice, from = 0) {
   tick();
 }
 
-const isPlaying = voice => sound.playing?.voice === voice;
-const toggle = voice => (isPlaying(voice) ? stop() : play(voice));
+export const isPlaying = voice => sound.playing?.voice === voice;
+export const toggle = voice => (isPlaying(voice) ? stop() : play(voice));
 
-const PLAY = '<svg viewBox="0 0 16 16" aria-hidden="true"><path d="M4.5 2.8v10.4l8.6-5.2z" fill="currentColor"/></svg>';
-const STOP = '<svg viewBox="0 0 16 16" aria-hidden="true"><rect x="4" y="4" width="8" height="8" rx="1.5" fill="currentColor"/></svg>';
+export const PLAY = '<svg viewBox="0 0 16 16" aria-hidden="true"><path d="M4.5 2.8v10.4l8.6-5.2z" fill="currentColor"/></svg>';
+export const STOP = '<svg viewBox="0 0 16 16" aria-hidden="true"><rect x="4" y="4" width="8" height="8" rx="1.5" fill="currentColor"/></svg>';
 
-function paint(canvas, peaks, at, marks) {
+export function paint(canvas, peaks, at, marks) {
   const scale = window.devicePixelRatio || 1;
   const width = canvas.clientWidth;
   const height = canvas.clientHeight;

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar
 
-from sqlalchemy import func, insert, or_, select
+from sqlalchemy import bindparam, func, insert, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from samplemind_core.errors import NameTakenError, NotFoundError
@@ -142,6 +142,14 @@ class Datasets:
                 table.setdefault(source, {}).setdefault(label, {})[split] = count
         return table
 
+    def count_sources(self, dataset_id: str) -> int:
+        """Return how many sources the clips that take part have."""
+        query = select(func.count(func.distinct(ClipRow.source))).where(
+            ClipRow.dataset_id == dataset_id, ClipRow.excluded.is_(False)
+        )
+        with self._db.read() as session:
+            return session.scalar(query) or 0
+
     def counts(self, dataset_id: str) -> dict[str, dict[str, int]]:
         """Return the number of clips that take part, as ``{label: {split: n}}``."""
         query = (
@@ -181,7 +189,10 @@ def _clips_query(dataset_id: str, where: dict[str, Any], text: str | None, ids: 
     query = select(ClipRow).where(ClipRow.dataset_id == dataset_id)
     query = query.filter_by(**{name: value for name, value in where.items() if value is not None})
     if ids is not None:
-        query = query.where(ClipRow.id.in_(ids))
+        # Written into the statement: neither database takes more than some ten thousand parameters.
+        query = query.where(
+            ClipRow.id.in_(bindparam("ids", [int(i) for i in ids], expanding=True, literal_execute=True))
+        )
     if text:
         query = query.where(
             or_(ClipRow.name.icontains(text, autoescape=True), ClipRow.source.icontains(text, autoescape=True))

@@ -12,7 +12,7 @@ from samplemind_core.errors import SampleMindError
 from samplemind_core.server import workspace
 from samplemind_core.ui.parts import safe
 
-__all__ = ["choose", "error_boundary", "owner", "show_error", "theme", "workspace"]
+__all__ = ["choose", "choose_section", "error_boundary", "owner", "show_error", "theme", "workspace"]
 
 
 def owner() -> str:
@@ -72,5 +72,41 @@ def choose(label: str, options: Mapping[str, str], param: str, *, default: str |
     choice = st.selectbox(
         label, list(options), format_func=lambda name: options.get(name, name), key=key, help=help or None
     )
-    st.query_params[param] = st.session_state[followed] = choice
+    _to_address(param, choice, followed)
     return choice
+
+
+def choose_section(sections: Mapping[str, str]) -> str:
+    """Draw the sections of a page to choose from; the chosen one stands in the address.
+
+    Parameters
+    ----------
+    sections : mapping of str to str
+        Titles by name; not empty.
+
+    Returns
+    -------
+    str
+        A key of ``sections``.
+    """
+    first = next(iter(sections))
+    key, followed = f"section-{first}-{len(sections)}", f"section-{first}-{len(sections)}-address"
+    wanted = st.query_params.get("section")
+    if wanted in sections and st.session_state.get(followed) != wanted:
+        st.session_state[key] = wanted
+    elif st.session_state.get(key) not in sections:
+        st.session_state[key] = first
+    chosen = st.segmented_control(
+        "Section", list(sections), format_func=lambda name: sections[name], required=True, key=key,
+        label_visibility="collapsed",
+    )  # fmt: skip
+    choice = chosen or first
+    _to_address("section", choice, followed)
+    return choice
+
+
+def _to_address(param: str, choice: str, followed: str) -> None:
+    # Told only what is new: the browser takes it as the whole address, and a component may have changed that meanwhile.
+    if st.query_params.get(param) != choice:
+        st.query_params[param] = choice
+    st.session_state[followed] = choice

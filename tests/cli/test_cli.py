@@ -302,6 +302,17 @@ def test_evaluate_for_people(ask: Call) -> None:
     assert shown.count("cymbal") == 3  # per class, and as a row and a column of the confusion matrix
 
 
+def test_an_edited_dataset_is_judged_as_it_is_now_and_says_so(ask: Call, trained: Path) -> None:
+    workspace = Workspace(Settings(workspace=trained, database_url=None, worker="external"))
+    tested = next(clip for clip in workspace.clips("demo") if clip.split == "train")
+    workspace.edit("demo").move([tested.id or 0], "test")
+    done = ask("evaluate", "first", "--json")
+    assert "Trained on version 1 of the dataset, judged on version 2." in done.stderr
+    assert "1 of" in done.stderr
+    workspace.edit("demo").undo()
+    workspace.close()
+
+
 def test_compare_corrects_for_the_number_of_comparisons(ask: Call) -> None:
     found = only(ask("compare", "first", "second", "third:last", "--split", "all", "--json"))
     rows = found["comparisons"]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -202,6 +204,27 @@ def test_what_cannot_be_done_says_why_and_changes_nothing(workspace, drums, edit
     with pytest.raises(DataError, match=message):
         edit(workspace.edit("drums"), ids(workspace))
     assert workspace.dataset("drums") == drums
+
+
+def test_a_label_takes_an_unlabelled_clip_in_on_the_side_of_its_source(workspace, drums):
+    waiting = [
+        replace(clip, row=40 + place, id=None, label="", target=-1, excluded=True, split="train", source=source)
+        for place, (clip, source) in enumerate(zip(workspace.clips("drums")[:2], ("pack3", "new"), strict=True))
+    ]
+    both = replace(drums, id="d2", name="more", num_excluded=2)
+    workspace.store.datasets.add(both, [*workspace.clips("drums"), *waiting])
+    chosen = [clip.id for clip in workspace.store.datasets.clips("d2", excluded=True)]
+    editor = workspace.edit("more")
+    with pytest.raises(DataError, match="2 samples have no class yet"):
+        editor.include(chosen)
+    made = editor.relabel(chosen, "kick")
+    assert (made.num_clips, made.num_excluded) == (42, 0)
+    found = workspace.store.datasets.clips("d2", ids=chosen)
+    assert [(clip.label, clip.split) for clip in found] == [("kick", "test"), ("kick", "train")]
+    editor.undo()
+    assert {
+        (clip.label, clip.excluded) for clip in workspace.store.datasets.clips("d2", ids=chosen, excluded=None)
+    } == {("", True)}
 
 
 def test_a_clip_of_another_dataset_is_not_touched(workspace, drums):

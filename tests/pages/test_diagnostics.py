@@ -134,3 +134,11 @@ def test_an_unknown_section_falls_back_to_the_first(visit, judged) -> None:
     app = visit("diagnostics", a="r1:best", section="nonsense")
     assert not app.exception
     assert app.query_params["section"] == "overview"
+
+
+def test_an_edited_dataset_is_judged_as_it_is_now_and_says_so(visit, judged) -> None:
+    clip = judged.store.datasets.clips("d1", split="test")[0]
+    judged.edit("d1").relabel([clip.id], "snare")
+    app = visit("diagnostics", a="r1:best", b="")
+    assert not app.exception
+    assert "A was trained on version 1 of the dataset; labels and splits here are those of version 2." in text(app)

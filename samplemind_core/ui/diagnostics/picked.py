@@ -169,6 +169,13 @@ def _pick(
     )
 
 
+def _trained_on(run: Run) -> set[str]:
+    """Return the sounds that a run was trained on, in the version of the dataset that it took."""
+    store = workspace().store
+    then = store.versions.at(store.datasets.get(run.dataset_id), run.dataset_version)
+    return {clip.content_hash for clip in store.versions.clips(then) if clip.split == "train" and not clip.excluded}
+
+
 def _notes(dataset: Dataset, split: str, models: Sequence[PickedModel], clips: dict[int, Clip]) -> tuple[str, ...]:
     """Return what makes the figures look better than they are."""
     notes = []
@@ -179,10 +186,17 @@ def _notes(dataset: Dataset, split: str, models: Sequence[PickedModel], clips: d
         notes.append(f"{words.plural(excluded, 'sample')} left out: their class is not one that was learnt.")
     judged = [clips[int(clip_id)] for clip_id in models[0].judged.clip_ids]
     for model in models:
-        if model.run is None or (model.run.dataset_id == dataset.id and split in ("val", "test")):
+        if model.run is None:
+            continue
+        same = model.run.dataset_id == dataset.id
+        if same and model.run.dataset_version != dataset.version:
+            notes.append(
+                f"{model.name} was trained on version {model.run.dataset_version} of the dataset; labels and splits "
+                f"here are those of version {dataset.version}."
+            )
+        elif same and split in ("val", "test"):
             continue  # training never saw these: splits keep identical sounds together
-        trained = clips_of(workspace().dataset(model.run.dataset_id)).values()
-        seen = {clip.content_hash for clip in trained if clip.split == "train"}
+        seen = _trained_on(model.run)
         known = sum(clip.content_hash in seen for clip in judged)
         if known:
             notes.append(
