@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from samplemind_core.evaluation.embeddings import Embeddings, Neighbour
     from samplemind_core.evaluation.judging import Judged
     from samplemind_core.evaluation.metrics import Evaluation
+    from samplemind_core.evaluation.robustness import Robustness
     from samplemind_core.inference.classifier import Classifier
     from samplemind_core.training.jobs import Listener
 
@@ -472,6 +473,22 @@ class Workspace:
         classifier = self.classifier(ref)
         vector = embed_sound(classifier.model, classifier.info.features, sound, classifier.device)
         return nearest_clips(self.store, embeddings, vector, k, label=label)
+
+    def robustness(
+        self,
+        ref: str,
+        *,
+        dataset: str | None = None,
+        split: str = "test",
+        count: int = 120,
+        progress: Progress | None = None,
+    ) -> Robustness:
+        """Return what a checkpoint withstands on at most ``count`` clips, stored or measured now."""
+        from samplemind_core.evaluation.robustness import robustness_of
+
+        run, checkpoint = self.resolve(ref)
+        found = self.dataset(dataset or run.dataset_id)
+        return robustness_of(self.store, self.settings, checkpoint, found, split, count, progress)
 
     def classifier(self, ref: str) -> Classifier:
         """Return the classifier of a checkpoint, kept in memory until the checkpoint changes.

@@ -21,6 +21,7 @@ HANDLERS: dict[str, str] = {
     "import": "samplemind_core.data.import_task:run",
     "demo": "samplemind_core.data.import_task:run_demo",
     "classify": "samplemind_core.batches.work:run",
+    "robustness": "samplemind_core.evaluation.robustness:run_robustness",
     "umap": "samplemind_core.evaluation.embedding_map:run_umap",
     "health": "samplemind_core.data.health:health_task",
 }

@@ -435,3 +435,17 @@ def test_as_a_program(trained: Path, tmp_path: Path) -> None:
     assert told.stdout == ""
     errors = [line for line in told.stderr.splitlines() if not line.startswith("import time")]
     assert errors == ["Error: There is no run 'n\\xe4body'. Newest runs: 'third', 'second', 'first'."]
+
+
+def test_robustness_tells_each_change(ask: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    from samplemind_core.evaluation import robustness
+    from samplemind_core.evaluation.probes import PROBES
+
+    monkeypatch.setattr(robustness, "PROBES", {name: PROBES[name] for name in ("gain", "cut")})
+    found = only(ask("robustness", "first", "--clips", 4, "--json"))
+    assert [curve["probe"] for curve in found["curves"]] == ["gain", "cut"]
+    assert len(found["clip_ids"]) == 4
+    assert 0 <= found["clean"]["accuracy"] <= 1
+    # Measured once, shown from the store.
+    assert "right when clean" in ask("robustness", "first", "--clips", 4).stdout
+    ask("robustness", "first", "--clips", 0, rc=2)

@@ -117,3 +117,36 @@ def test_a_map_that_takes_longer_is_a_task(visit, space, monkeypatch) -> None:
     app.run()
     assert "Unlike the others" in text(app)
     assert "directions keep" not in text(app)
+
+
+def test_what_it_withstands_is_offered_and_then_shown(visit, space, monkeypatch) -> None:
+    from samplemind_core.evaluation import robustness
+    from samplemind_core.evaluation.probes import PROBES
+    from samplemind_core.tasks import jobs
+
+    app = visit("diagnostics", section="robustness")
+    assert not app.exception
+    app.button(key="withstood-measure").click().run()
+    assert not app.exception
+    (task,) = space.tasks.all(kind="robustness")
+    assert "Waiting for its turn" in text(app)
+    # Two of the changes, for the sake of time.
+    monkeypatch.setattr(robustness, "PROBES", {name: PROBES[name] for name in ("low_pass", "silence")})
+    assert jobs.execute(space, space.store.tasks.claim({"host": "here", "pid": 1})).status == "done"
+    app.run()
+    assert not app.exception
+    assert not app.error
+    said = text(app)
+    for expected in ("What it withstands", "Broken by", "exact McNemar p", "Train against it"):
+        assert expected in said
+    app.selectbox(key="withstood-probe").set_value("silence").run()
+    app.selectbox(key="withstood-level").set_value(0.5).run()
+    assert not app.exception
+    assert "Broken by leading silence, 0.5 s" in text(app)
+    before = {run.id for run in space.runs()}
+    app.button(key="withstood-train").click().run()
+    (run,) = [run for run in space.runs() if run.id not in before]
+    assert run.status == "queued"
+    assert run.config["augment"]["time_shift_ms"] == 500.0
+    assert run.config["model"] == space.run("first").config["model"]
+    assert task.params["split"] == "test"

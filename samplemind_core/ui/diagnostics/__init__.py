@@ -39,6 +39,7 @@ SECTIONS: tuple[Section, ...] = (
     Section("overview", "Overview", ":material/balance:"),
     Section("confusions", "Confusions", ":material/grid_on:"),
     Section("embedding", "Map", ":material/scatter_plot:"),
+    Section("robustness", "Robustness", ":material/shield:"),
     Section("why", "Why", ":material/psychology_alt:"),
 )
 
