@@ -57,24 +57,27 @@ def time_stretch(waveform: Tensor, rate: float) -> Tensor:
     if rate == 1.0:
         return clips
     length = max(1, round(clips.shape[1] / rate))
+    sounding = clips[:, : _sounding(clips)]
     hop = _VOCODER_FFT // 4
     window = torch.hann_window(_VOCODER_FFT, device=clips.device)
-    # A phase vocoder in single precision loses its phases over long clips.
-    padded = functional.pad(clips.double(), (0, _VOCODER_FFT))
-    spectrum = torch.stft(padded, _VOCODER_FFT, hop, window=window.double(), pad_mode="constant", return_complex=True)
+    padded = functional.pad(sounding, (0, _VOCODER_FFT))
+    spectrum = torch.stft(padded, _VOCODER_FFT, hop, window=window, pad_mode="constant", return_complex=True)
     num_frames = spectrum.shape[-1]
-    steps = torch.arange(0, num_frames - 1, rate, device=clips.device, dtype=torch.float64)
+    steps = torch.arange(0, num_frames - 1, rate, device=clips.device)
     first = steps.long()
     share = steps - first
-    left, right = spectrum[..., first], spectrum[..., first + 1]
-    size = (1 - share) * left.abs() + share * right.abs()
-    expected = 2 * math.pi * hop * torch.arange(spectrum.shape[1], device=clips.device).double() / _VOCODER_FFT
-    turn = right.angle() - left.angle() - expected[:, None]
-    turn = turn - 2 * math.pi * torch.round(turn / (2 * math.pi)) + expected[:, None]
-    start = spectrum[..., :1].angle()
-    phase = torch.cat([start, start + torch.cumsum(turn[..., :-1], dim=-1)], dim=-1)
-    sound = torch.istft(torch.polar(size, phase), _VOCODER_FFT, hop, window=window.double(), length=None)
-    return _fitted(sound.float(), length)
+    # Each frame's size and phase once, not once for every step that looks at it.
+    sizes, phases = spectrum.abs(), spectrum.angle()
+    size = (1 - share) * sizes[..., first] + share * sizes[..., first + 1]
+    expected = 2 * math.pi * hop * torch.arange(spectrum.shape[1], device=clips.device)[:, None] / _VOCODER_FFT
+    turn = phases[..., 1:] - phases[..., :-1] - expected
+    turn = turn - 2 * math.pi * torch.round(turn / (2 * math.pi)) + expected
+    # Hundreds of turns add up: in single precision the phases would drift.
+    total = torch.cumsum(turn[..., first[:-1]].double(), dim=-1)
+    start = phases[..., :1].double()
+    phase = torch.remainder(torch.cat([start, start + total], dim=-1), 2 * math.pi).float()
+    sound = torch.istft(torch.polar(size, phase), _VOCODER_FFT, hop, window=window)
+    return _fitted(sound, length)
 
 
 def mp3(waveform: Tensor, sample_rate_hz: int, kbps: int) -> Tensor:
@@ -214,6 +217,12 @@ def _batch(waveform: Tensor) -> Tensor:
 def _within(name: str, value: float, low: float, high: float, advice: str) -> None:
     if not low <= value <= high:
         raise ConfigError(f"Expected {name} from {low:g} to {high:g}, got {value:g}.", f"{advice}.")
+
+
+def _sounding(clips: Tensor) -> int:
+    """Return the number of samples up to the last one of a batch that is not silent; at least 1."""
+    heard = clips.abs().amax(dim=0).nonzero()
+    return int(heard[-1]) + 1 if len(heard) else 1
 
 
 def _fitted(clips: Tensor, length: int) -> Tensor:
