@@ -39,7 +39,7 @@ def stages(waveform: Floats, features: FeatureConfig) -> Stages:
     """
     import torch
 
-    from samplemind_core.audio.features import mel_filters, power_spectrum, power_to_db
+    from samplemind_core.audio.features import LogMel, mel_filters, power_spectrum
     from samplemind_core.audio.window import fit_window
 
     window, _ = fit_window(waveform, features)
@@ -50,7 +50,7 @@ def stages(waveform: Floats, features: FeatureConfig) -> Stages:
         waveform=window,
         power=power[0].numpy(),
         mel=mel.numpy(),
-        log_mel=power_to_db(mel[None], features.top_db)[0].numpy(),
+        log_mel=LogMel(features)(torch.from_numpy(window)[None])[0, 0].numpy(),
         num_empty_bands=int((filters.amax(dim=1) == 0).sum()),
         features=features,
     )
