@@ -25,7 +25,8 @@ def test_the_last_stage_is_what_the_network_gets(tone):
         padded = np.zeros(features.num_samples, dtype=np.float32)
         padded[: len(tone)] = tone
         wanted = LogMel(features)(torch.from_numpy(padded)[None])[0, 0].numpy()
-        assert np.array_equal(seen.log_mel, wanted)
+        # Linear algebra libraries may sum in another order from call to call: the last bits differ.
+        assert np.abs(seen.log_mel - wanted).max() < 1e-3
         assert seen.log_mel.shape == features.shape[1:]
         assert seen.power.shape == (1 + features.n_fft // 2, features.frames)
     assert FeatureConfig().shape == (1, 128, 87)
