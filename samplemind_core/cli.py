@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import signal
 import sys
 import threading
@@ -16,19 +15,22 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
 
+from samplemind_core.commands_diagnostics import calibrate, errors
+from samplemind_core.commands_report import report
 from samplemind_core.errors import SampleMindError
+from samplemind_core.terminal import Json, OtherDataset, Split, err, out
+from samplemind_core.terminal import failing as _failing
+from samplemind_core.terminal import print_json as _print_json
+from samplemind_core.terminal import print_json_lines as _print_json_lines
+from samplemind_core.terminal import progress as _progress
+from samplemind_core.terminal import table as _table
 from samplemind_core.workspace import Workspace
 
 if TYPE_CHECKING:
-    from samplemind_core.data.findings import HealthReport
     from samplemind_core.evaluation.metrics import Evaluation
     from samplemind_core.inference.classifier import Classifier, Result
     from samplemind_core.inference.windows import Segment
@@ -41,15 +43,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-out = Console(soft_wrap=True, highlight=False, emoji=False)
-err = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 DatasetName = Annotated[str, typer.Option("--dataset", help="Name or id of the dataset.")]
-OtherDataset = Annotated[str | None, typer.Option("--dataset", help="Judge on this dataset instead of the run's own.")]
-Split = Annotated[str, typer.Option("--split", help="train, val, test or all.")]
 FOLLOW_S = 0.5
-SHOWN = 5
 
 
 @app.command()
@@ -186,22 +182,6 @@ def datasets_diff(
         for one in found.changed:
             values = "; ".join(f"{field} {before} → {after}" for field, (before, after) in one.values.items())
             out.print(f"  {one.name}: {values}", markup=False)
-
-
-@app.command()
-def report(
-    dataset: Annotated[str, typer.Argument(metavar="DATASET")],
-    again: Annotated[bool, typer.Option("--again", help="Measure anew even if nothing changed.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Show the health of a dataset: damaged, silent and doubled clips, leaks, shortcuts, classes and sources."""
-    with _failing(as_json):
-        with _progress() as progress:
-            found = Workspace().health(dataset, again=again, progress=progress)
-        if as_json:
-            _print_json(found.as_dict())
-        else:
-            _show_health(found)
 
 
 @app.command()
@@ -421,6 +401,10 @@ def classify(
         raise typer.Exit(1)
 
 
+for command in (calibrate, errors, report):
+    app.command()(command)
+
+
 def main() -> None:
     """Run the command line."""
     for stream in (sys.stdout, sys.stderr):
@@ -541,25 +525,6 @@ def _show_counts(workspace: Workspace, dataset: Dataset) -> None:
     )
 
 
-def _show_health(found: HealthReport) -> None:
-    out.print(found.headline, markup=False)
-    for one in found.findings:
-        out.print(f"\n{one.severity}: {one.title}", style="bold", markup=False)
-        out.print(f"  {one.explanation}", markup=False)
-        for evidence in (one.evidence or one.subjects)[:SHOWN]:
-            out.print(f"  - {evidence}", markup=False)
-    for part in (found.leakage, found.shortcuts):
-        if part is not None:
-            out.print(f"\n{part.sentence}", markup=False)
-    if found.groups:
-        many = len(found.groups)
-        out.print(f"\n{many} proposed {'source' if many == 1 else 'sources'}; split --accept-groups takes them over:")
-        for group in found.groups[:SHOWN]:
-            out.print(f"  - {group.name}: {len(group.clips)} clips; {'; '.join(group.reasons)}", markup=False)
-    for note in found.notes:
-        out.print(f"\nNote: {note}", markup=False)
-
-
 def _shares(text: str) -> tuple[float, float, float]:
     try:
         train, val, test = (float(part) for part in text.split(","))
@@ -643,60 +608,6 @@ def _show_evaluation(evaluation: Evaluation, split: str) -> None:
         ("true \\ predicted", *evaluation.class_names),
         [(label, *row) for label, row in zip(evaluation.class_names, evaluation.confusion, strict=True)],
     )
-
-
-def _table(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
-    # Names are the user's: "[b]" in one of them is no markup.
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in header:
-        table.add_column(Text(title))
-    for row in rows:
-        table.add_row(*(Text(str(cell)) for cell in row))
-    out.print(table)
-
-
-def _print_json(value: Any, *, compact: bool = False) -> None:
-    # ASCII only: it survives every pipe, and so does a file name that is not UTF-8.
-    print(json.dumps(value, indent=None if compact else 2, allow_nan=False), flush=True)
-
-
-def _print_json_lines(rows: Iterable[dict[str, Any]]) -> None:
-    for row in rows:
-        _print_json(row, compact=True)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int | None, str], None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True) as bar:
-        task = bar.add_task("Starting", total=None)
-
-        def report(done: int, total: int | None, what: str) -> None:
-            bar.update(task, completed=done, total=total, description=what)
-
-        yield report
-
-
-@contextmanager
-def _failing(as_json: bool) -> Iterator[None]:
-    """Turn errors of our own tree into a message and exit code 1."""
-    try:
-        yield
-    except SampleMindError as error:
-        _fail(error, as_json)
-
-
-def _fail(error: SampleMindError, as_json: bool) -> NoReturn:
-    if as_json:
-        _print_json({"error": error.problem, "advice": error.advice, "kind": type(error).__name__}, compact=True)
-    err.print(f"[bold red]Error:[/bold red] {_escaped(str(error))}")
-    raise typer.Exit(1) from None
-
-
-def _escaped(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
 
 
 def _audio_files(paths: Iterable[Path], suffixes: frozenset[str]) -> Iterator[Path]:

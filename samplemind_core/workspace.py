@@ -34,10 +34,13 @@ if TYPE_CHECKING:
     from samplemind_core.data.hearing import Heard
     from samplemind_core.data.sources import ImportOptions
     from samplemind_core.data.versions import DatasetDiff
+    from samplemind_core.evaluation.calibration import Calibration
     from samplemind_core.evaluation.comparison import Comparison
     from samplemind_core.evaluation.embeddings import Embeddings, Neighbour
     from samplemind_core.evaluation.judging import Judged
+    from samplemind_core.evaluation.label_errors import LabelErrors
     from samplemind_core.evaluation.metrics import Evaluation
+    from samplemind_core.evaluation.report import Report
     from samplemind_core.evaluation.robustness import Robustness
     from samplemind_core.inference.classifier import Classifier
     from samplemind_core.training.jobs import Listener
@@ -46,6 +49,7 @@ Progress = Callable[[int, int | None, str], None]
 ShouldStop = Callable[[], bool]
 TEND_EVERY_S = 1.0
 MAX_CLASSIFIERS = 4
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 class Workspace:
@@ -391,11 +395,16 @@ class Workspace:
     def judge(self, ref: str, *, dataset: str | None = None, split: str = "test") -> Judged:
         """Return a checkpoint's logits on a split, stored or computed now; see :func:`evaluation.judging.judge`.
 
-        ``mean(RUN, RUN:last)`` is judged by the mean probabilities of its members.
+        ``mean(RUN, RUN:last)`` is judged by the mean probabilities of its members, ``folds(RUN)`` by its
+        cross-validation.
         """
         from samplemind_core.evaluation.judging import judge
         from samplemind_core.evaluation.lineup import mean_members, mean_of
+        from samplemind_core.evaluation.out_of_fold import folds_run, judge_out_of_fold
 
+        if run_name := folds_run(ref):
+            run = self.run(run_name)
+            return judge_out_of_fold(self.store, self.settings, run, self.dataset(dataset or run.dataset_id), split)
         if members := mean_members(ref):
             dataset = dataset or self.resolve(members[0])[0].dataset_id
             return mean_of([self.judge(member, dataset=dataset, split=split) for member in members])
@@ -424,9 +433,9 @@ class Workspace:
     ) -> tuple[Comparison, ...]:
         """Return the first checkpoint's comparison with each other one, corrected for their number."""
         from samplemind_core.evaluation.comparison import compare_many
-        from samplemind_core.evaluation.lineup import line_up, mean_members
+        from samplemind_core.evaluation.lineup import line_up
 
-        dataset = dataset or self.resolve((mean_members(refs[0]) or refs)[0])[0].dataset_id
+        dataset = dataset or self._dataset_behind(refs[0])
         judged, _ = line_up([self.judge(ref, dataset=dataset, split=split) for ref in refs])
         named = [(ref, one.logits) for ref, one in zip(refs, judged, strict=True)]
         return compare_many(named, judged[0].targets, groups=judged[0].sources.tolist())
@@ -489,6 +498,102 @@ class Workspace:
         run, checkpoint = self.resolve(ref)
         found = self.dataset(dataset or run.dataset_id)
         return robustness_of(self.store, self.settings, checkpoint, found, split, count, progress)
+
+    def behind(self, ref: str) -> tuple[Run | None, Checkpoint | None]:
+        """Return the run and checkpoint of any reference: none of ``mean(…)``, no checkpoint of ``folds(RUN)``."""
+        from samplemind_core.evaluation.lineup import mean_members
+        from samplemind_core.evaluation.out_of_fold import folds_run
+
+        if mean_members(ref):
+            return None, None
+        run_name = folds_run(ref)
+        return (self.run(run_name), None) if run_name else self.resolve(ref)
+
+    def _dataset_behind(self, ref: str) -> str:
+        from samplemind_core.evaluation.lineup import mean_members
+
+        run, _ = self.behind((mean_members(ref) or [ref])[0])
+        assert run is not None
+        return run.dataset_id
+
+    def report(self, refs: Sequence[str], *, dataset: str | None = None, split: str = "test") -> Report:
+        """Return what is known of some checkpoints on the same clips, to send to somebody."""
+        from samplemind_core.evaluation.lineup import line_up
+        from samplemind_core.evaluation.report import describe_model, make_report
+
+        chosen = self.dataset(dataset or self._dataset_behind(refs[0]))
+        judged, notes = line_up([self.judge(ref, dataset=chosen.id, split=split) for ref in refs])
+        models = []
+        for letter, ref, one in zip(_LETTERS, refs, judged, strict=False):
+            run, checkpoint = self.behind(ref)
+            models.append(describe_model(letter, one, run, checkpoint, self.root, self.epochs(run.id) if run else []))
+        clips = {clip.id or 0: clip for clip in self.clips(chosen.id)}
+        return make_report(models, clips, chosen.name, split, notes)
+
+    def calibrate(self, ref: str) -> float:
+        """Fit a checkpoint's temperature on its validation clips, keep it with the checkpoint and return it."""
+        from samplemind_core.evaluation.calibration import calibrate_checkpoint
+
+        run, checkpoint = self.resolve(ref)
+        self.judge(ref, split="val")  # leaves the logits that the temperature is fitted on
+        temperature = calibrate_checkpoint(self.store, self.root, checkpoint, run.dataset_id)
+        assert temperature is not None
+        return temperature
+
+    def calibration(self, ref: str, *, split: str = "test") -> tuple[Calibration, Calibration]:
+        """Return how far a checkpoint's confidence can be trusted, without and with its temperature."""
+        from samplemind_core.evaluation.calibration import measure_calibration
+        from samplemind_core.training.checkpoints import read_info
+
+        judged = self.judge(ref, split=split)
+        groups = judged.sources.tolist()
+        before = measure_calibration(judged.logits, judged.targets, groups=groups)
+        temperature = read_info(self.checkpoint_path(ref)).temperature
+        return before, measure_calibration(judged.logits, judged.targets, temperature=temperature, groups=groups)
+
+    def label_errors(
+        self, ref: str, *, dataset: str | None = None, split: str = "test"
+    ) -> tuple[LabelErrors, dict[int, Clip], str]:
+        """Return doubtful labels, the clips by id, and whose answers they rest on.
+
+        Out-of-fold answers on all clips where the run has them; a checkpoint's on a split otherwise.
+        """
+        from samplemind_core.evaluation.label_errors import find_label_errors
+        from samplemind_core.evaluation.out_of_fold import folds_ref, out_of_fold_file
+
+        run, _ = self.behind(ref)
+        basis = f"by {ref} on {split}"
+        if run is not None and dataset is None and out_of_fold_file(self.settings, run.id).exists():
+            ref, split, basis = folds_ref(run.id), "all", f"by the cross-validation of {run.name}"
+        judged = self.judge(ref, dataset=dataset, split=split)
+        clips = {clip.id or 0: clip for clip in self.clips(dataset or self._dataset_behind(ref))}
+        return find_label_errors(judged.logits, judged.targets, judged.class_names, judged.clip_ids), clips, basis
+
+    def import_checkpoint(self, content: bytes, file_name: str, dataset: str, owner: str = "") -> Run:
+        """Take in a checkpoint that another SampleMind wrote; see :mod:`training.imported`."""
+        from samplemind_core.training.imported import import_checkpoint
+
+        dataset_id = self.dataset(dataset).id
+        return import_checkpoint(self.store, self.settings, content, file_name, dataset_id, owner or _user())
+
+    def kept_labels(self, dataset_id: str) -> dict[int, str]:
+        """Return the labels that somebody listened to and kept, by clip id."""
+        from samplemind_core.evaluation.label_errors import read_kept_labels
+
+        return read_kept_labels(self.root, dataset_id)
+
+    def keep_label(self, dataset_id: str, clip_id: int, label: str) -> None:
+        """Remember that a clip's label is right, whatever networks say of it."""
+        from samplemind_core.evaluation.label_errors import write_kept_label
+
+        write_kept_label(self.root, dataset_id, clip_id, label)
+
+    def level_db(self, clip_id: int) -> float:
+        """Return a clip's RMS level in dB of full scale; errors as :meth:`clip_wav`."""
+        from samplemind_core.evaluation.slices import rms_level_db
+
+        rate = self.store.datasets.clip(clip_id).sample_rate_hz or 44_100
+        return rms_level_db(self._decoded(clip_id, rate))
 
     def classifier(self, ref: str) -> Classifier:
         """Return the classifier of a checkpoint, kept in memory until the checkpoint changes.

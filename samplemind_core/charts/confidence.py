@@ -30,8 +30,8 @@ from samplemind_core.errors import ConfigError, DataError
 ClassMetric = Literal["precision", "recall", "f1"]
 
 _TITLES: dict[str, str] = {"precision": "Precision (%)", "recall": "Recall (%)", "f1": "F1 (%)"}
-_SYMBOLS = ("circle", "diamond", "square", "triangle-up")
-_MAX_CHECKPOINTS = 4
+_SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "pentagon", "star")
+_MAX_CHECKPOINTS = 7
 
 
 class ClassMetrics(Protocol):
@@ -141,7 +141,7 @@ def confidence_figure(
 def class_metric_figure(
     reports_by_name: Mapping[str, Sequence[ClassMetrics]], metric: ClassMetric = "recall", theme: Theme = "light"
 ) -> go.Figure:
-    """Draw a metric per class for one to four checkpoints, as dots on a common scale.
+    """Draw a metric per class for one to seven checkpoints, as dots on a common scale.
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ def class_metric_figure(
     Raises
     ------
     ConfigError
-        If the metric is unknown or there are more than four checkpoints.
+        If the metric is unknown or there are more than seven checkpoints.
     DataError
         If the checkpoints report different classes.
     """

@@ -325,6 +325,23 @@ def test_compare_corrects_for_the_number_of_comparisons(ask: Call) -> None:
     assert "at least two" in only(ask("compare", "first", "--json", rc=1))["error"]
 
 
+def test_doubtful_labels_calibration_and_a_report(ask: Call, tmp_path: Path) -> None:
+    found = only(ask("errors", "first", "--split", "all", "--json"))
+    assert found["num_clips"] == 48
+    assert all(issue["label"] != issue["suggested"] for issue in found["issues"])
+    assert "labels are probably wrong" in ask("errors", "first").stdout
+    found = only(ask("calibrate", "first", "--json"))
+    assert found["temperature"] > 0
+    assert found["test"]["after"]["temperature"] == found["temperature"]
+    for ending in ("html", "json", "csv"):
+        told = only(ask("report", "first", "second", "-o", tmp_path / f"report.{ending}", "--split", "all", "--json"))
+        assert told["num_bytes"] == (tmp_path / f"report.{ending}").stat().st_size
+    assert json.loads((tmp_path / "report.json").read_text())["num_clips"] == 48
+    assert "ending in .html" in only(ask("report", "first", "-o", tmp_path / "report.pdf", "--json", rc=1))["error"]
+    mean = only(ask("evaluate", "mean(first, second)", "--split", "all", "--json"))
+    assert mean["num_clips"] == 48
+
+
 def test_classify(ask: Call, trained: Path, tmp_path: Path) -> None:
     sounds = sorted(trained.glob("datasets/*/audio/**/*.*"))[:3]
     folder = tmp_path / "folder"

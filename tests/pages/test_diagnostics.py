@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from samplemind_core.config import RunConfig
+from samplemind_core.evaluation.out_of_fold import out_of_fold_file
+from samplemind_core.training.checkpoints import CheckpointInfo, read_info, save_checkpoint
 from samplemind_core.training.predictions import Logits, write_logits
 from samplemind_core.workspace import Workspace
 
@@ -52,6 +56,24 @@ def judged(seeded: Workspace) -> Workspace:
             }
         )
     return seeded
+
+
+@pytest.fixture
+def checkpoint_files(judged: Workspace) -> None:
+    """Files with a description behind the two checkpoints, and what they say of the validation clips."""
+    clips = judged.store.datasets.clips("d1", split="val")
+    for run in judged.runs():
+        checkpoint = judged.checkpoints(run.id)[0]
+        config = RunConfig.model_validate(run.config)
+        info = CheckpointInfo(class_names=("kick", "snare"), config=config, epoch=3, metrics={}, dataset={},
+                              num_parameters=1_000)  # fmt: skip
+        save_checkpoint(judged.root / checkpoint.path, {}, info)
+        targets = np.array([clip.target for clip in clips])
+        logits = (3.0 * np.eye(2)[targets]).astype(np.float32)
+        path = judged.root / f"{run.id}-val.npz"
+        write_logits(path, Logits(logits, targets, np.array([clip.id for clip in clips]), ("kick", "snare")))
+        values = {"checkpoint_id": checkpoint.id, "epoch": 3, "dataset_id": "d1", "split": "val"}
+        judged.store.runs.put_prediction(values | {"path": path.name, "num_clips": len(clips)})
 
 
 def text(app) -> str:
@@ -142,3 +164,104 @@ def test_an_edited_dataset_is_judged_as_it_is_now_and_says_so(visit, judged) -> 
     app = visit("diagnostics", a="r1:best", b="")
     assert not app.exception
     assert "A was trained on version 1 of the dataset; labels and splits here are those of version 2." in text(app)
+
+
+@pytest.mark.parametrize("section", ["labels", "calibration", "thresholds", "slices", "report"])
+@pytest.mark.parametrize("b", ["", "r2:best"])
+def test_every_section_draws(visit, judged, checkpoint_files, section, b) -> None:
+    app = visit("diagnostics", a="r1:best", b=b, section=section)
+    assert not app.exception
+    assert not app.error
+
+
+def test_calibration_on_the_page_is_kept_with_the_checkpoint(visit, judged, checkpoint_files) -> None:
+    app = visit("diagnostics", a="r1:best", b="", section="calibration")
+    assert "Calibrate on validation" in [button.label for button in app.button]
+    app.button(key="calibrate-A").click().run()
+    assert not app.exception
+    info = read_info(judged.checkpoint_path("r1"))
+    assert info.calibrated_on["num_clips"] == 12
+    assert "Fitted on 12 validation samples." in text(app)
+
+
+def test_an_operating_point_is_chosen_kept_and_forgotten(visit, judged, checkpoint_files) -> None:
+    app = visit("diagnostics", a="r1:best", b="", section="thresholds")
+    app.slider(key="threshold-coverage-A").set_value(50).run()
+    assert "6 answers" in text(app)
+    app.button(key="keep-point-A").click().run()
+    point = read_info(judged.checkpoint_path("r1")).operating_point
+    assert (point["coverage"], point["split"], point["num_answered"]) == (0.5, "test", 6)
+    assert read_info(judged.checkpoint_path("r1")).refuse_below == point["refuse_below"]
+    app.button(key="forget-point-A").click().run()
+    assert not app.exception
+    assert read_info(judged.checkpoint_path("r1")).refuse_below is None
+
+
+def test_slices_by_source(visit, judged, checkpoint_files) -> None:
+    app = visit("diagnostics", a="r1:best", b="", section="slices")
+    assert app.selectbox(key="slice-column").value == "Class"  # one source alone is no slice
+    assert "Grey: 2 slices of fewer than 10 samples" in text(app)
+    figure = json.loads(app.get("plotly_chart")[0].proto.spec)
+    assert figure["layout"]["yaxis"]["ticktext"] == ["snare · 6", "kick · 6"]
+
+
+def test_a_doubted_label_is_accepted_or_kept(visit, judged, checkpoint_files) -> None:
+    # Out of fold, the networks are sure that the first kick is a snare and the first snare a kick.
+    clips = judged.clips("d1")
+    targets = np.array([clip.target for clip in clips])
+    said = targets.copy()
+    said[[0, 1]] = 1 - said[[0, 1]]
+    logits = np.where(np.eye(2)[said] > 0, 4.0, 0.0).astype(np.float32)
+    ids = np.array([clip.id for clip in clips])
+    path = out_of_fold_file(judged.settings, "r1")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, logits=logits, targets=targets, clip_ids=ids, folds=targets, class_names=np.array(["kick", "snare"]),
+             version=np.array(1))  # fmt: skip
+    app = visit("diagnostics", a="r1:best", b="", section="labels")
+    assert not app.exception
+    assert "About **2** of 60 labels (3.3 %) are probably wrong. 2 samples to listen to" in text(app)
+    assert "folds(r1)" in app.selectbox(key="choose-a").options or any(
+        "cross-validated" in option for option in app.selectbox(key="choose-a").options
+    )
+    app.button(key=f"keep-{ids[1]}").click().run()
+    assert "1 sample to listen to" in text(app)
+    assert judged.kept_labels("d1") == {int(ids[1]): "snare"}
+    app.button(key=f"accept-{ids[0]}").click().run()
+    assert not app.exception
+    assert judged.store.datasets.clip(int(ids[0])).label == "snare"
+    assert "None is left to decide." in text(app)
+
+
+def test_cross_validation_is_queued_as_a_task(visit, judged, checkpoint_files) -> None:
+    app = visit("diagnostics", a="r1:best", b="", section="labels")
+    app.button(key="cross-validate").click().run()
+    assert not app.exception
+    (task,) = judged.tasks.all(kind="cross_validate")
+    assert (task.params, task.status) == ({"run": "r1"}, "queued")
+
+
+def test_playlists_of_two(visit, judged, checkpoint_files) -> None:
+    app = visit("diagnostics", a="r1:best", b="r2:best", section="confusions")
+    which = next(box for box in app.segmented_control if box.key == "hear-which")
+    which.set_value("only_b").run()
+    assert not app.exception
+    assert not app.error, app.error[0].value
+    assert "4 samples that B names rightly and A does not" in text(app)
+    which = next(box for box in app.segmented_control if box.key == "hear-which")
+    which.set_value("both_wrong").run()
+    assert "There is no sample that neither A nor B names rightly." in text(app)
+
+
+def test_only_a_cross_validation_has_no_network_to_look_into(visit, judged) -> None:
+    clips = judged.clips("d1")
+    targets = np.array([clip.target for clip in clips])
+    path = out_of_fold_file(judged.settings, "r1")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, logits=np.eye(2, dtype=np.float32)[targets], targets=targets, folds=targets, version=np.array(1),
+             clip_ids=np.array([clip.id for clip in clips]), class_names=np.array(["kick", "snare"]))  # fmt: skip
+    app = visit("diagnostics", a="folds(r1)", b="", section="why", split="all")
+    assert not app.exception
+    assert "This looks into one network." in text(app)
+    app = visit("diagnostics", a="folds(r1)", b="", section="overview", split="all")
+    assert not app.exception
+    assert [metric.value for metric in app.metric if metric.label == "Accuracy"] == ["100.0 %"]

@@ -24,23 +24,34 @@ class Section:
         Its name on the page.
     icon : str
         A Material icon.
+    needs_network : bool
+        Whether it looks into a network, which the mean of several or a cross-validation is not.
     """
 
     slug: str
     title: str
     icon: str
+    needs_network: bool = False
 
     def draw(self, picked: Picked) -> None:
         """Draw the section for what was picked."""
+        if self.needs_network and not picked.single:
+            st.caption("This looks into one network. Choose a checkpoint above, not only a cross-validation.")
+            return
         importlib.import_module(f"{__name__}.{self.slug}").draw(picked)
 
 
 SECTIONS: tuple[Section, ...] = (
     Section("overview", "Overview", ":material/balance:"),
     Section("confusions", "Confusions", ":material/grid_on:"),
-    Section("embedding", "Map", ":material/scatter_plot:"),
-    Section("robustness", "Robustness", ":material/shield:"),
-    Section("why", "Why", ":material/psychology_alt:"),
+    Section("labels", "Labels", ":material/label:"),
+    Section("calibration", "Calibration", ":material/straighten:"),
+    Section("thresholds", "Thresholds", ":material/tune:"),
+    Section("slices", "Slices", ":material/pie_chart:"),
+    Section("embedding", "Map", ":material/scatter_plot:", needs_network=True),
+    Section("robustness", "Robustness", ":material/shield:", needs_network=True),
+    Section("why", "Why", ":material/psychology_alt:", needs_network=True),
+    Section("report", "Report", ":material/download:"),
 )
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 import streamlit as st
 
 from samplemind_core.config import RunConfig, flatten
@@ -9,12 +13,21 @@ from samplemind_core.ui import parts, words
 from samplemind_core.ui.diagnostics.picked import Picked, PickedModel
 from samplemind_core.ui.state import theme, workspace
 
+if TYPE_CHECKING:
+    from samplemind_core.evaluation.cost import Latency
+
 
 def draw(picked: Picked) -> None:
     """Draw the section."""
     _scores(picked)
     _curves(picked)
     _classes(picked)
+    left, right = st.columns(2)
+    with left:
+        _costs(picked)
+    with right:
+        if len(picked.models) > 1:
+            _agreement(picked)
     if len(picked.single) > 1:
         _settings(picked.single)
 
@@ -47,6 +60,8 @@ def _curves(picked: Picked) -> None:
     from samplemind_core.charts.curves import accuracy_figure, loss_figure, overlay_figure
 
     runs = [(model.name, model.run) for model in picked.models if model.run is not None]
+    if not any(workspace().epochs(run.id) for _, run in runs):
+        return  # an imported checkpoint brings no curves
     rows = [(f"{name} {run.name}", [epoch.as_dict() for epoch in workspace().epochs(run.id)]) for name, run in runs]
     alone = len({run.id for _, run in runs}) == 1
     left, right = st.columns(2)
@@ -92,6 +107,53 @@ def _class_table(picked: Picked) -> None:
             title = f"{word} {model.name}" if len(picked.models) > 1 else word
             table[title] = [words.percent(getattr(report, score)) for report in model.evaluation.per_class]
     st.dataframe(table, hide_index=True, alt="Precision, recall and F1 by class")
+
+
+def _costs(picked: Picked) -> None:
+    """Draw size, parameters and, where somebody asks, the measured time per sample."""
+    if not picked.single:
+        return
+    with st.container(border=True):
+        parts.section("Size and speed")
+        measure = st.session_state.get("cost-measured") == picked.stamp
+        rows: dict[str, list[str]] = {"": [], "Parameters": [], "File": [], "Network": []}
+        if measure:
+            rows["One sample"] = []
+        for model in picked.single:
+            info = model.info
+            if info is None or model.checkpoint is None or model.path is None:
+                continue
+            rows[""].append(model.title)
+            rows["Parameters"].append(f"{info.num_parameters:,}")
+            rows["File"].append(words.size(model.checkpoint.num_bytes))
+            rows["Network"].append(info.config.model.name)
+            if measure:
+                found = _latency(str(model.path), picked.stamp)
+                rows["One sample"].append(f"{found.median_ms:.1f} ms on {found.device}")
+        st.dataframe(rows, hide_index=True, alt="Size and speed of the checkpoints")
+        if measure:
+            st.caption("The median of 30 rounds from spectrogram to answer, one sample at a time.")
+        elif st.button("Measure the speed here", key="cost-measure", icon=":material/speed:"):
+            st.session_state["cost-measured"] = picked.stamp
+            st.rerun()
+
+
+@st.cache_resource(max_entries=32, show_spinner="Measuring")
+def _latency(path: str, stamp: tuple[Any, ...]) -> Latency:
+    from samplemind_core.evaluation.cost import measure_latency
+
+    return measure_latency(Path(path), workspace().settings.device)
+
+
+def _agreement(picked: Picked) -> None:
+    from samplemind_core.charts.differences import agreement_figure
+
+    with st.container(border=True):
+        parts.section("How often they agree")
+        answers = np.stack([model.judged.logits.argmax(axis=1) for model in picked.models])
+        shares = (answers[:, None] == answers[None]).mean(axis=2)
+        parts.figure(agreement_figure(shares, [model.name for model in picked.models], theme()), key="agreement")
+        st.caption("The share of samples that get the same answer, right or wrong.")
 
 
 def _settings(models: tuple[PickedModel, ...]) -> None:

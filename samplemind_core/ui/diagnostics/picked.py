@@ -8,8 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 import streamlit as st
 
+from samplemind_core.evaluation.out_of_fold import out_of_fold_file
 from samplemind_core.store import Checkpoint, Clip, Dataset, Run
 from samplemind_core.ui import words
 from samplemind_core.ui.state import workspace
@@ -34,7 +37,7 @@ class PickedModel:
     ref : str
         Its reference for :meth:`Workspace.judge` and command lines.
     run, checkpoint : Run, Checkpoint or None
-        None for the mean of several.
+        Both None for the mean of several; no checkpoint for the out-of-fold answers of a run.
     judged : Judged
         What it said; rows and classes are the same for all picked models.
     evaluation : Evaluation
@@ -50,7 +53,9 @@ class PickedModel:
     @property
     def title(self) -> str:
         """Return the name with the run's: ``A · drums-quick-1``."""
-        return f"{self.name} · {self.run.name}" if self.run else "Mean of all"
+        if self.run is None:
+            return "Mean of all"
+        return f"{self.name} · {self.run.name}{'' if self.checkpoint else ', cross-validated'}"
 
     @property
     def path(self) -> Path | None:
@@ -133,10 +138,11 @@ def clips_of(dataset: Dataset) -> dict[int, Clip]:
 def stamp(ref: str) -> tuple[Any, ...]:
     """Return what changes when a checkpoint does."""
     store = workspace()
-    _, checkpoint = store.resolve(ref)
-    file = store.root / checkpoint.path
+    run, checkpoint = store.behind(ref)
+    assert run is not None  # a mean is made of what is picked, never picked itself
+    file = store.root / checkpoint.path if checkpoint else out_of_fold_file(store.settings, run.id)
     changed = file.stat().st_mtime_ns if file.exists() else 0
-    return str(store.root), checkpoint.id, checkpoint.epoch, checkpoint.created_at, changed
+    return str(store.root), run.id, checkpoint and (checkpoint.id, checkpoint.epoch, checkpoint.created_at), changed
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -154,7 +160,7 @@ def _pick(
     store = workspace()
     dataset = store.dataset(dataset_id)
     judged, notes = line_up([store.judge(ref, dataset=dataset_id, split=split) for ref in refs])
-    resolved: list[tuple[Run | None, Checkpoint | None]] = [store.resolve(ref) for ref in refs]
+    resolved: list[tuple[Run | None, Checkpoint | None]] = [store.behind(ref) for ref in refs]
     names, all_refs = list(letters), list(refs)
     if mean and len(refs) > 1:
         judged, names = [*judged, mean_of(judged)], [*names, MEAN]
@@ -186,8 +192,8 @@ def _notes(dataset: Dataset, split: str, models: Sequence[PickedModel], clips: d
         notes.append(f"{words.plural(excluded, 'sample')} left out: their class is not one that was learnt.")
     judged = [clips[int(clip_id)] for clip_id in models[0].judged.clip_ids]
     for model in models:
-        if model.run is None:
-            continue
+        if model.run is None or model.checkpoint is None:
+            continue  # out-of-fold answers are about clips that were never heard
         same = model.run.dataset_id == dataset.id
         if same and model.run.dataset_version != dataset.version:
             notes.append(
@@ -204,3 +210,16 @@ def _notes(dataset: Dataset, split: str, models: Sequence[PickedModel], clips: d
                 "its figures flatter it."
             )
     return tuple(notes)
+
+
+def temperature_of(model: PickedModel) -> float:
+    """Return what a model's logits are divided by to get its confidence; 1 for the mean of several."""
+    return model.info.temperature if model.info else 1.0
+
+
+def confidences(model: PickedModel) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Return the calibrated confidence (N,) of a model's answers and whether they are right (N,)."""
+    from samplemind_core.evaluation.calibration import tempered
+
+    probs = tempered(model.judged.logits, temperature_of(model))
+    return probs.max(axis=1), probs.argmax(axis=1) == model.judged.targets

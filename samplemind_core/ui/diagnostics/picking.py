@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import streamlit as st
 
+from samplemind_core.evaluation.out_of_fold import folds_ref, out_of_fold_file
 from samplemind_core.store import Dataset
 from samplemind_core.ui import parts, words
 from samplemind_core.ui.diagnostics.picked import LETTERS, Picked, clips_of, pick
-from samplemind_core.ui.state import choose, workspace
+from samplemind_core.ui.state import choose, error_boundary, owner, workspace
 
 SPLIT_WORDS = {"val": "Validation", "test": "Test", "all": "All samples"}
 _NEWEST = 100
+_MAX_UPLOAD_MB = 500
+_IMPORTS = "diagnostics-imports"
 
 
 def datasets() -> dict[str, str]:
@@ -76,6 +79,7 @@ def _checkpoints(dataset: Dataset) -> dict[str, str]:
         ):
             st.session_state["diagnostics-shown"] = shown + 1
             st.rerun()
+        _import(dataset, next((letter for letter in LETTERS if letter not in refs), "A"))
         if len(refs) > 1:
             mean = st.toggle(
                 "Their mean as well",
@@ -87,6 +91,23 @@ def _checkpoints(dataset: Dataset) -> dict[str, str]:
     return refs
 
 
+def _import(dataset: Dataset, letter: str) -> None:
+    """Draw where a checkpoint file can be brought in; it is picked as the next letter."""
+    with st.popover("Import a checkpoint", icon=":material/upload_file:", type="tertiary"):
+        st.caption("A .safetensors file that SampleMind wrote here or elsewhere. Nothing in it is run.")
+        key = f"diagnostics-upload-{st.session_state.get(_IMPORTS, 0)}"
+        upload = st.file_uploader(
+            "Checkpoint file", "safetensors", key=key, max_upload_size=_MAX_UPLOAD_MB, label_visibility="collapsed"
+        )
+        if upload is not None and st.button("Import", key="diagnostics-import", type="primary"):
+            with st.spinner("Checking the file", show_time=True), error_boundary():
+                run = workspace().import_checkpoint(upload.getvalue(), upload.name, dataset.id, owner())
+                st.query_params[letter.lower()] = f"{run.id}:best"
+                st.session_state["diagnostics-shown"] = max(2, LETTERS.index(letter) + 1)
+                st.session_state[_IMPORTS] = st.session_state.get(_IMPORTS, 0) + 1  # an empty box again
+                st.rerun()
+
+
 def _options(dataset: Dataset) -> dict[str, str]:
     """Return the checkpoints that know a class of this dataset, those that were trained on it first."""
     store = workspace()
@@ -96,6 +117,9 @@ def _options(dataset: Dataset) -> dict[str, str]:
         if item.id != dataset.id and set(item.class_names) & set(dataset.class_names):
             more = parts.checkpoint_options(store, item.id, newest=_NEWEST)
             options |= {ref: f"{label} · trained on {item.name}" for ref, label in more.items()}
+    for run in store.runs(dataset.id)[:_NEWEST]:
+        if out_of_fold_file(store.settings, run.id).exists():
+            options[folds_ref(run.id)] = f"{run.name} · cross-validated"
     return options
 
 

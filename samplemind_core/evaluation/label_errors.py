@@ -1,0 +1,218 @@
+"""Labels that are probably wrong: where a network that never heard a clip is surely of another opinion.
+
+Confident learning counts, class by class, the clips whose probability of another class is as high as
+that class's own clips usually get. A class that the network is generally unsure of is not suspected
+for that alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from filelock import FileLock
+
+from samplemind_core.errors import DataError, StorageError
+from samplemind_core.evaluation.metrics import check_logits, plain, softmax
+from samplemind_core.files import make_folder, write_atomic
+
+
+@dataclass(frozen=True)
+class LabelIssue:
+    """One clip by how doubtful its label is.
+
+    Attributes
+    ----------
+    clip_id : int
+    label, suggested : str
+        What it is called and what the network would call it.
+    quality : float
+        0 (surely wrong) to 1 (surely right): how far the label's probability leads or trails.
+    label_probability, suggested_probability : float
+    flagged : bool
+        Whether confident learning counts it among the wrong ones.
+    """
+
+    clip_id: int
+    label: str
+    suggested: str
+    quality: float
+    label_probability: float
+    suggested_probability: float
+    flagged: bool
+
+
+@dataclass(frozen=True)
+class LabelErrors:
+    """What is known of the labels of some clips.
+
+    Attributes
+    ----------
+    num_clips : int
+    num_estimated : int
+        How many labels are probably wrong.
+    issues : tuple of LabelIssue
+        All clips, the most doubtful first.
+    """
+
+    num_clips: int
+    num_estimated: int
+    issues: tuple[LabelIssue, ...]
+
+    def as_dict(self, most: int | None = None) -> dict[str, Any]:
+        """Return the fields as plain JSON types, with at most so many issues."""
+        found = plain(asdict(self))
+        return found | {"issues": found["issues"][:most]}
+
+
+def find_label_errors(
+    logits: npt.ArrayLike,
+    targets: npt.ArrayLike,
+    class_names: Sequence[str],
+    clip_ids: npt.ArrayLike,
+) -> LabelErrors:
+    """Rank clips by how doubtful their labels are.
+
+    Parameters
+    ----------
+    logits : array_like, shape (N, C)
+        Of networks that were not trained on these clips; see :mod:`~samplemind_core.evaluation.out_of_fold`.
+    targets : array_like of int, shape (N,)
+    class_names : sequence of str, length C
+    clip_ids : array_like of int, shape (N,)
+
+    Raises
+    ------
+    DataError
+        If there are no clips, the shapes disagree or fewer than two classes have clips.
+
+    References
+    ----------
+    C. Northcutt, L. Jiang, I. Chuang (2021), "Confident learning: estimating uncertainty in dataset
+    labels", Journal of Artificial Intelligence Research 70.
+    """
+    scores, labels = check_logits(logits, targets)
+    present = np.unique(labels)
+    if len(present) < 2:
+        raise DataError("Expected clips of at least two classes.", "Labels are doubted in favour of another class.")
+    # A class without clips has no usual probability to be held against; nothing is suspected to be of it.
+    probs = softmax(scores[:, present])
+    places = np.searchsorted(present, labels)
+    joint = confident_joint(probs, places)
+    flagged = _flagged(probs, places, joint)
+    rows = np.arange(len(labels))
+    others = probs.copy()
+    others[rows, places] = -1.0
+    best = others.argmax(axis=1)
+    quality = (probs[rows, places] - probs[rows, best] + 1) / 2
+    order = np.lexsort((quality, ~flagged))
+    ids = np.asarray(clip_ids)
+    return LabelErrors(
+        num_clips=len(labels),
+        num_estimated=round(float(joint.sum() - joint.trace())),
+        issues=tuple(
+            LabelIssue(
+                clip_id=int(ids[row]),
+                label=class_names[labels[row]],
+                suggested=class_names[present[best[row]]],
+                quality=float(quality[row]),
+                label_probability=float(probs[row, places[row]]),
+                suggested_probability=float(probs[row, best[row]]),
+                flagged=bool(flagged[row]),
+            )
+            for row in order.tolist()
+        ),
+    )
+
+
+def read_kept_labels(root: Path, dataset_id: str) -> dict[int, str]:
+    """Return the labels of a dataset that somebody listened to and kept, by clip id.
+
+    Raises
+    ------
+    StorageError
+        If the file that holds them is damaged.
+    """
+    path = _kept_file(root, dataset_id)
+    if not path.exists():
+        return {}
+    try:
+        return {int(clip_id): str(label) for clip_id, label in json.loads(path.read_text(encoding="utf-8")).items()}
+    except (OSError, ValueError, AttributeError) as error:
+        raise StorageError(
+            f"'{path.name}' cannot be read: {error}.", "Delete it to decide about labels anew."
+        ) from error
+
+
+def write_kept_label(root: Path, dataset_id: str, clip_id: int, label: str) -> None:
+    """Remember that a clip's label is right; it is asked for again once the label changes.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be written.
+    """
+    path = _kept_file(root, dataset_id)
+    make_folder(path.parent)
+    with FileLock(path.with_suffix(".lock")):
+        kept = read_kept_labels(root, dataset_id) | {clip_id: label}
+        write_atomic(path, json.dumps(kept, indent=1).encode())
+
+
+def _kept_file(root: Path, dataset_id: str) -> Path:
+    return root / "datasets" / dataset_id / "kept_labels.json"
+
+
+def confident_joint(probs: npt.NDArray[np.float64], labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Return how many clips of each label (rows) probably are of each class (columns).
+
+    A clip counts for the class whose probability reaches what that class's own clips have on average;
+    for the most probable one if several do, for none if none does. Counts are then scaled so that each
+    label has as many clips as it has.
+
+    Parameters
+    ----------
+    probs : ndarray, shape (N, C)
+        Out of fold.
+    labels : ndarray of int, shape (N,)
+        Each of the C classes occurs.
+
+    Returns
+    -------
+    ndarray, shape (C, C)
+        Sums to N.
+    """
+    num_classes = probs.shape[1]
+    usual = np.array([probs[labels == place, place].mean() for place in range(num_classes)])
+    confident = np.where(probs >= usual, probs, -1.0)
+    counted = confident.max(axis=1) >= 0
+    joint = np.zeros((num_classes, num_classes))
+    np.add.at(joint, (labels[counted], confident.argmax(axis=1)[counted]), 1.0)
+    # A label none of whose clips is confident of anything is taken at its word.
+    empty = joint.sum(axis=1) == 0
+    joint[np.flatnonzero(empty), np.flatnonzero(empty)] = 1.0
+    sizes = np.bincount(labels, minlength=num_classes)
+    return np.asarray(joint / joint.sum(axis=1, keepdims=True) * sizes[:, None])
+
+
+def _flagged(
+    probs: npt.NDArray[np.float64], labels: npt.NDArray[np.int64], joint: npt.NDArray[np.float64]
+) -> npt.NDArray[np.bool_]:
+    """Return which clips (N,) are counted as wrong: the clearest of each label and class, as many as estimated."""
+    flagged = np.zeros(len(labels), dtype=bool)
+    for label, row in enumerate(joint):
+        members = np.flatnonzero(labels == label)
+        for other, count in enumerate(row):
+            number = round(float(count))
+            if other == label or not number:
+                continue
+            margin = probs[members, other] - probs[members, label]
+            clearest = members[np.argsort(-margin, kind="stable")[:number]]
+            # Never a clip that the network would call what it is called.
+            flagged[clearest[probs[clearest, other] > probs[clearest, label]]] = True
+    return flagged

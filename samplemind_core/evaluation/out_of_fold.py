@@ -1,0 +1,324 @@
+"""What a run's settings say of every clip when they have never heard its source: k trainings, each without one fold.
+
+Answers on clips that a network was trained on say little: it has learnt their labels, wrong ones too.
+Out-of-fold answers cover the whole dataset and are honest on all of it.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from samplemind_core.config import RunConfig
+from samplemind_core.errors import DataError, NotFoundError, StorageError
+from samplemind_core.evaluation.judging import Judged, from_logits
+from samplemind_core.files import write_atomic
+from samplemind_core.store.records import Clip, Dataset, Epoch, Run
+
+if TYPE_CHECKING:
+    from samplemind_core.settings import Settings
+    from samplemind_core.store import Store
+    from samplemind_core.tasks import TaskContext
+
+NUM_FOLDS = 5
+KIND = "cross_validate"
+_PREFIX = "folds("
+
+Progress = Callable[[int, int | None, str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class OutOfFold:
+    """Answers on all clips of a dataset, each by a network that never heard the clip's source.
+
+    ``logits`` (N, C) float32, ``targets`` (N,) as they were trained on, ``clip_ids`` (N,), ``folds``
+    (N,) from 0; ``version`` is that of the dataset.
+    """
+
+    logits: npt.NDArray[np.float32]
+    targets: npt.NDArray[np.int64]
+    clip_ids: npt.NDArray[np.int64]
+    folds: npt.NDArray[np.int64]
+    class_names: tuple[str, ...]
+    version: int
+
+
+def folds_ref(run_id: str) -> str:
+    """Return the reference to a run's out-of-fold answers: ``folds(RUN)``."""
+    return f"{_PREFIX}{run_id})"
+
+
+def folds_run(ref: str) -> str | None:
+    """Return the run that ``folds(RUN)`` names; None for any other reference."""
+    text = ref.strip()
+    return text.removeprefix(_PREFIX)[:-1].strip() if text.startswith(_PREFIX) and text.endswith(")") else None
+
+
+def assign_folds(
+    targets: npt.NDArray[np.int64], groups: npt.NDArray[Any], num_folds: int = NUM_FOLDS, seed: int = 0
+) -> npt.NDArray[np.int64]:
+    """Return the fold (N,) of each clip: stratified by class, no group in two folds.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than three groups, since one fold tests and one chooses the epoch.
+    """
+    num_groups = len(np.unique(groups))
+    if num_groups < 3 or num_folds < 3:
+        raise DataError(
+            f"Cross-validation needs at least three sources and folds, got {num_groups} and {num_folds}.",
+            "Import clips of more sources, or name the sources of these.",
+        )
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    dealer = StratifiedGroupKFold(min(num_folds, num_groups), shuffle=True, random_state=seed)
+    folds = np.zeros(len(targets), dtype=np.int64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a class of fewer clips than folds is missing in some, which is as it must be
+        for fold, (_, rows) in enumerate(dealer.split(np.zeros((len(targets), 1)), targets, groups)):
+            folds[rows] = fold
+    return folds
+
+
+def cross_validate(
+    store: Store,
+    settings: Settings,
+    run: Run,
+    folder: Path,
+    *,
+    num_folds: int = NUM_FOLDS,
+    progress: Progress | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> OutOfFold | None:
+    """Train a run's settings once per fold and store what each network says of the fold it never heard.
+
+    Fold k is tested, fold k + 1 chooses the epoch, the others are trained on. A fold of the manifest
+    counts where every clip has one; otherwise sources are dealt. Folds that ``folder`` holds from an
+    interrupted attempt are not trained again.
+
+    Parameters
+    ----------
+    folder : Path
+        Where unfinished folds are kept.
+    progress : callable, optional
+        Called with epochs done, epochs at most, and what is being done.
+    should_stop : callable
+        Whether to stop after the current batch.
+
+    Returns
+    -------
+    OutOfFold or None
+        None if stopped.
+
+    Raises
+    ------
+    DataError
+        If the dataset has too few sources.
+    TrainingError
+        If a training fails.
+    """
+    from samplemind_core.data.dataset import load_clips
+    from samplemind_core.data.split import merge_groups
+
+    report = progress or (lambda done, total, what: None)
+    config = RunConfig.model_validate(run.config)
+    dataset = store.datasets.get(run.dataset_id)
+    clips = load_clips(settings.root, store, dataset, config.features, progress)
+    records = {clip.id: clip for clip in store.datasets.clips(dataset.id)}
+    # Rows that take part: labelled, and in one of the splits.
+    rows = np.flatnonzero((clips.targets >= 0) & np.isin(clips.split, ("train", "val", "test")))
+    taken = [records[int(clips.clip_ids[row])] for row in rows]
+    groups = merge_groups([clip.source for clip in taken], [clip.content_hash for clip in taken])
+    folds = _given_folds(taken, groups)
+    if folds is None:
+        folds = assign_folds(clips.targets[rows], groups, num_folds, config.train.seed)
+    total = int(folds.max()) + 1
+    logits = np.zeros((len(rows), len(clips.class_names)), dtype=np.float32)
+    for fold in range(total):
+        kept = folder / f"fold-{fold}.npz"
+        if not kept.exists():
+            said = _train_fold(
+                config, clips, rows, folds, (fold, (fold + 1) % total), folder / f"fold-{fold}", settings,
+                _Observer(report, should_stop, fold, total, config.train.epochs),
+            )  # fmt: skip
+            if said is None:
+                return None
+            _write(kept, logits=said)
+        with np.load(kept, allow_pickle=False) as file:
+            logits[folds == fold] = file["logits"]
+    found = OutOfFold(logits, clips.targets[rows], clips.clip_ids[rows], folds, clips.class_names, dataset.version)
+    _write(
+        out_of_fold_file(settings, run.id),
+        logits=logits,
+        targets=found.targets,
+        clip_ids=found.clip_ids,
+        folds=folds,
+        class_names=np.array(found.class_names),
+        version=np.array(dataset.version),
+    )
+    return found
+
+
+def read_out_of_fold(settings: Settings, run_id: str) -> OutOfFold | None:
+    """Return a run's stored out-of-fold answers, or None.
+
+    Raises
+    ------
+    StorageError
+        If the file is damaged.
+    """
+    path = out_of_fold_file(settings, run_id)
+    if not path.exists():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return OutOfFold(
+                file["logits"],
+                file["targets"],
+                file["clip_ids"],
+                file["folds"],
+                tuple(str(name) for name in file["class_names"]),
+                int(file["version"]),
+            )
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise StorageError(f"'{path.name}' cannot be read: {error}.", "Cross-validate the run again.") from error
+
+
+def judge_out_of_fold(store: Store, settings: Settings, run: Run, dataset: Dataset, split: str) -> Judged:
+    """Return a run's out-of-fold answers on ``train``, ``val``, ``test``, ``all`` or ``fold:NAME`` clips.
+
+    Raises
+    ------
+    NotFoundError
+        If the run was not cross-validated, or on another dataset.
+    DataError
+        If nothing of that split is among them.
+    """
+    found = read_out_of_fold(settings, run.id)
+    if found is None or run.dataset_id != dataset.id:
+        raise NotFoundError(
+            f"Run '{run.name}' was not cross-validated on '{dataset.name}'.", "Start it under Labels on Diagnostics."
+        )
+    clips = store.datasets.clips(dataset.id)
+    labels = {clip.id: clip.label for clip in clips}
+    places = {name: place for place, name in enumerate(found.class_names)}
+    # A label that was corrected since is what counts.
+    targets = np.array([places.get(labels.get(int(i), ""), -1) for i in found.clip_ids], dtype=np.int64)
+    return from_logits(found.logits, targets, found.clip_ids, found.class_names, clips, split, dataset.name)
+
+
+def run_task(context: TaskContext) -> dict[str, Any]:
+    """Cross-validate the run that the task names; see :func:`cross_validate`."""
+    space = context.workspace
+    run = space.run(context.params["run"])
+    found = cross_validate(
+        space.store,
+        space.settings,
+        run,
+        context.folder,
+        num_folds=int(context.params.get("num_folds", NUM_FOLDS)),
+        progress=context.progress,
+        should_stop=context.should_stop,
+    )
+    if found is None:
+        context.check()
+        raise DataError("The cross-validation ended early.", "Resume goes on where it was.")
+    right = found.logits.argmax(axis=1) == found.targets
+    return {"run": run.id, "num_clips": len(right), "accuracy": float(right.mean())}
+
+
+class _Observer:
+    """Hears how one fold's training goes and reports it as a share of all folds."""
+
+    def __init__(
+        self, report: Progress, should_stop: Callable[[], bool], fold: int, num_folds: int, epochs: int
+    ) -> None:
+        self._report, self._should_stop, self._fold, self._num_folds, self._epochs = (
+            report, should_stop, fold, num_folds, epochs,
+        )  # fmt: skip
+
+    def should_stop(self) -> bool:
+        return self._should_stop()
+
+    def on_epoch(self, epoch: Epoch) -> None:
+        done = self._fold * self._epochs + epoch.epoch
+        # One stage for all folds, so that the time to go is that of all.
+        self._report(done, self._num_folds * self._epochs, f"Training without each of {self._num_folds} folds")
+
+    def on_start(self, device: str, num_parameters: int) -> None:
+        pass
+
+    def on_progress(self, progress: dict[str, Any]) -> None:
+        pass
+
+    def on_resume(self, epochs: list[Epoch]) -> None:
+        pass
+
+    def on_checkpoint(self, kind: str, epoch: int, path: Path, num_bytes: int, metrics: dict[str, float]) -> None:
+        pass
+
+    def on_event(self, kind: str, message: str) -> None:
+        pass
+
+
+def _train_fold(
+    config: RunConfig,
+    clips: Any,
+    rows: npt.NDArray[np.int64],
+    folds: npt.NDArray[np.int64],
+    held: tuple[int, int],
+    folder: Path,
+    settings: Settings,
+    observer: _Observer,
+) -> npt.NDArray[np.float32] | None:
+    from samplemind_core.training.predictions import compute_logits
+    from samplemind_core.training.trainer import Trainer, TrainingData
+
+    test, val = held
+    data = TrainingData(
+        log_mel=clips.log_mel,
+        targets=clips.targets,
+        train_rows=rows[(folds != test) & (folds != val)],
+        val_rows=rows[folds == val],
+        class_names=clips.class_names,
+        description={"fingerprint": f"{clips.dataset.fingerprint} fold {test}"},
+    )
+    trainer = Trainer(config, data, folder, observer, device=settings.device)
+    if (folder / "last.safetensors").exists():
+        trainer.restore(folder / "last.safetensors")
+    if trainer.fit().status != "finished":
+        return None
+    return compute_logits(folder / "best.safetensors", clips.log_mel, rows[folds == test], trainer.device)
+
+
+def _given_folds(clips: list[Clip], groups: npt.NDArray[np.int64]) -> npt.NDArray[np.int64] | None:
+    """Return the manifest's folds as numbers, if every clip has one, there are three and no source is in two."""
+    names = sorted({clip.fold or "" for clip in clips}, key=lambda name: (len(name), name))
+    if "" in names or len(names) < 3:
+        return None
+    folds = np.array([names.index(clip.fold or "") for clip in clips], dtype=np.int64)
+    first = dict(zip(groups.tolist()[::-1], folds.tolist()[::-1], strict=True))
+    return (
+        folds
+        if all(first[group] == fold for group, fold in zip(groups.tolist(), folds.tolist(), strict=True))
+        else None
+    )
+
+
+def out_of_fold_file(settings: Settings, run_id: str) -> Path:
+    """Return where the out-of-fold answers of a run are kept."""
+    return settings.root / "runs" / run_id / "predictions" / "out-of-fold.npz"
+
+
+def _write(path: Path, **arrays: npt.NDArray[Any]) -> None:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    write_atomic(path, buffer.getvalue())
