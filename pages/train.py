@@ -7,7 +7,7 @@ import streamlit as st
 from samplemind_core.config import PRESETS, Preset, RunConfig, apply_changes, flatten, parse_assignments
 from samplemind_core.store import Checkpoint, Run
 from samplemind_core.store.records import ACTIVE, RESUMABLE
-from samplemind_core.ui import parts, words
+from samplemind_core.ui import hints, parts, words
 from samplemind_core.ui.live_chart import live_chart, live_numbers
 from samplemind_core.ui.places import go
 from samplemind_core.ui.settings_form import settings_form
@@ -110,10 +110,10 @@ def run_view(runs: list[Run]) -> None:
     live_numbers(run.id, key=f"numbers-{run.id}")
     left, right = st.columns(2)
     with left, st.container(border=True):
-        parts.section("Loss")
+        hints.section("Loss", "loss")
         live_chart(run.id, "loss", key=f"loss-{run.id}")
     with right, st.container(border=True):
-        parts.section("Accuracy")
+        hints.section("Accuracy", "accuracy")
         live_chart(run.id, "accuracy", key=f"accuracy-{run.id}")
     st.fragment(about, run_every=5 if run.status in ACTIVE else None)(run.id)
 
@@ -131,7 +131,9 @@ def status(run_id: str) -> None:
             actions(run)
         epochs = store.epochs(run.id, max(0, int(run.progress.get("epoch", 0) or 0) - 2))
         if epochs:
-            parts.verdict(epochs[-1].health)
+            with st.container(horizontal=True, vertical_alignment="center"):
+                parts.verdict(epochs[-1].health)
+                hints.hint("overfitting")
         ending(run)
 
 

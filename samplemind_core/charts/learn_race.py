@@ -153,7 +153,7 @@ def _names(result: go.Figure, names: list[str], theme: Theme) -> None:
     key = "  ".join(
         f'<span style="color:{ink(run_color(index, theme), theme)}">● {name}</span>' for index, name in enumerate(names)
     )
-    note(result, key, theme, x=0, y=1, xanchor="left", yanchor="bottom", yshift=4)
+    note(result, key, theme, x=0, y=1, xanchor="left", yanchor="bottom", xshift=-34, yshift=4)
 
 
 def _scale(theme: Theme) -> list[list[Any]]:

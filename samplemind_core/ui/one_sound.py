@@ -14,6 +14,7 @@ from samplemind_core.server import clip_url, sound_url
 from samplemind_core.store import Run
 from samplemind_core.ui import parts, words
 from samplemind_core.ui.answers import Given, answers
+from samplemind_core.ui.hints import hint
 from samplemind_core.ui.player import Mark, Sound, player, player_list
 from samplemind_core.ui.state import error_boundary, theme, workspace
 
@@ -94,6 +95,7 @@ def answer(result: Result, *, key: str) -> None:
     parts.figure(bars, key=f"{key}-confidence")
     st.markdown(parts.safe(in_words(result)))
     st.caption(f"Answered in {words.duration(result.seconds)}")
+    hint("confidence", key=f"-{key}")
 
 
 def in_words(result: Result) -> str:
@@ -132,6 +134,7 @@ def _signals(run: Run, result: Result, *, key: str) -> None:
         features = RunConfig.model_validate(run.config).features
         parts.figure(log_mel_figure(result.log_mel, features, theme()), key=f"{key}-mel")
         st.caption("What the network sees: loudness by time and pitch.")
+        hint("log_mel", key=f"-{key}")
 
 
 def heard_url(result: Result) -> str:

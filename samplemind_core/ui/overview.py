@@ -6,7 +6,7 @@ import streamlit as st
 
 from samplemind_core.store import Dataset
 from samplemind_core.store.records import SPLITS
-from samplemind_core.ui import parts, words
+from samplemind_core.ui import hints, parts, words
 from samplemind_core.ui.state import theme, workspace
 
 REJECTS_PER_PAGE = 20
@@ -27,7 +27,7 @@ def show_overview(dataset: Dataset) -> None:
     st.caption(f"{parts.safe(dataset.origin)} · {words.when(dataset.created_at)} · split with seed {dataset.seed}")
     balance, notes = st.columns([3, 2]) if dataset.warnings else (st.container(), None)
     with balance, st.container(border=True, height="stretch"):
-        parts.section("Samples by class")
+        hints.section("Samples by class", "split")
         from samplemind_core.charts.signals import class_balance_figure
 
         parts.figure(class_balance_figure(counts, theme()), key=f"balance-{dataset.id}")

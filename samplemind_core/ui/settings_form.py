@@ -10,6 +10,7 @@ import streamlit as st
 
 from samplemind_core.config import PRESETS, SECTIONS, RunConfig, apply_changes, fingerprint, flatten
 from samplemind_core.ui import words
+from samplemind_core.ui.hints import hint, hints
 
 COMMON = ("train.epochs", "train.batch_size", "train.lr", "model.name")
 _TITLES = {"features": "Features", "augment": "Augmentation", "model": "Network", "train": "Training"}
@@ -32,9 +33,12 @@ def settings_form(start: RunConfig) -> RunConfig:
     with st.container(horizontal=True):
         for path in COMMON:
             chosen[path] = _field(key, path, values[path])
+    hints("epoch", "batch_size", "learning_rate", "optimiser")
     with st.expander("All settings"):
         for section, title in _TITLES.items():
             st.markdown(f"**{title}**")
+            if section == "features":
+                hint("log_mel")
             with st.grid(3, min_column_width=220):
                 for name in SECTIONS[section].model_fields:
                     path = f"{section}.{name}"

@@ -12,6 +12,7 @@ from samplemind_core.server import clip_url
 from samplemind_core.ui import parts, words
 from samplemind_core.ui.diagnostics.clip import closer
 from samplemind_core.ui.diagnostics.picked import Picked, temperature_of
+from samplemind_core.ui.hints import hint
 from samplemind_core.ui.player import Sound, player_list
 from samplemind_core.ui.state import theme
 
@@ -35,6 +36,7 @@ def _matrices(picked: Picked) -> None:
 
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader("Confusions", anchor=False, width="stretch")
+        hint("confusion_matrix")
         shown: dict[Mode, str] = {"counts": "Samples", "row_percent": "% of the true class"}
         mode = st.segmented_control(
             "Cells",

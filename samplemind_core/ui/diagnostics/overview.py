@@ -9,7 +9,7 @@ import numpy as np
 import streamlit as st
 
 from samplemind_core.config import RunConfig, flatten
-from samplemind_core.ui import parts, words
+from samplemind_core.ui import hints, parts, words
 from samplemind_core.ui.diagnostics.picked import Picked, PickedModel
 from samplemind_core.ui.state import theme, workspace
 
@@ -66,12 +66,12 @@ def _curves(picked: Picked) -> None:
     alone = len({run.id for _, run in runs}) == 1
     left, right = st.columns(2)
     with left, st.container(border=True):
-        parts.section("Loss")
+        hints.section("Loss", "loss")
         best = runs[0][1].best_epoch
         figure = loss_figure(rows[0][1], theme(), best) if alone else overlay_figure(rows, "loss", theme())
         parts.figure(figure, key="diagnostics-loss")
     with right, st.container(border=True):
-        parts.section("Accuracy")
+        hints.section("Accuracy", "accuracy")
         figure = accuracy_figure(rows[0][1], theme(), best) if alone else overlay_figure(rows, "accuracy", theme())
         parts.figure(figure, key="diagnostics-accuracy")
 
@@ -80,7 +80,7 @@ def _classes(picked: Picked) -> None:
     from samplemind_core.charts.confidence import ClassMetric, class_metric_figure
 
     with st.container(border=True):
-        parts.section("By class")
+        hints.section("By class", "precision_recall")
         shown: dict[ClassMetric, str] = {"recall": "Recall", "precision": "Precision", "f1": "F1"}
         metric = st.segmented_control(
             "Score",

@@ -8,6 +8,7 @@ from samplemind_core.evaluation.out_of_fold import folds_ref, out_of_fold_file
 from samplemind_core.store import Dataset
 from samplemind_core.ui import parts, words
 from samplemind_core.ui.diagnostics.picked import LETTERS, Picked, clips_of, pick
+from samplemind_core.ui.hints import hint
 from samplemind_core.ui.state import choose, error_boundary, owner, workspace
 
 SPLIT_WORDS = {"val": "Validation", "test": "Test", "all": "All samples"}
@@ -40,6 +41,7 @@ def picking(options: dict[str, str]) -> Picked:
         with right:
             split = choose("Measured on", _splits(dataset), "split", default="test", help=_SPLIT_HELP)
         refs = _checkpoints(dataset)
+        hint("split")
     with st.spinner("Measuring on the same samples", show_time=True):
         picked = pick(dataset, split, refs, mean=len(refs) > 1 and st.query_params.get("mean") == "1")
     for note in picked.notes:

@@ -39,7 +39,7 @@ def draw() -> None:
         "same sounds in the same order, by plain gradient descent; only the step length differs. One of them is yours."
     )
     own = st.select_slider("Your learning rate", OWN, value=OWN[4], key="learn-rates-own", format_func=_rate)
-    rates = {f"{name} ({_rate(lr)})": lr for name, lr in FIXED.items()} | {"Yours": own}
+    rates = FIXED | {"Yours": own}
     stage(
         "rates",
         own,
@@ -74,7 +74,7 @@ def _contest(contest: Contest) -> None:
     for name, student in contest.students.items():
         total = len(student.sounds.val_rows)
         state = "burst: its loss is no number any more" if student.burst else f"right on {student.num_right} of {total}"
-        lines.append(f"{name}: {state}")
+        lines.append(f"{name}, {_rate(contest.rates[name])}: {state}")
     st.caption(" · ".join(lines))
 
 
