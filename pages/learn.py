@@ -73,7 +73,7 @@ def read(chapter: Chapter) -> None:
         if chapter.slug in memory.done():
             st.badge("Done", icon=":material/check:", color="green")
     st.title(chapter.title, anchor=False)
-    st.markdown(f"##### {chapter.idea}")
+    st.subheader(chapter.idea, anchor=False)
     st.space("small")
     with error_boundary():
         chapter.draw()

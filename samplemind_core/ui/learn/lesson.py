@@ -106,11 +106,12 @@ def question(key: str, text: str, options: Sequence[str], right: int, why_by_opt
         answer = st.radio(text, options, index=None, key=f"learn-question-{key}", persist_state="session")
         if answer is None:
             return
-        if answer == options[right]:
+        is_right = answer == options[right]
+        if is_right:
             memory.finish(key)
-            st.markdown(f":green[:material/check_circle:] {explained[answer]}")
-        else:
-            st.markdown(f":orange[:material/replay:] {explained[answer]}")
+        icon = ":green[:material/check_circle:]" if is_right else ":orange[:material/replay:]"
+        with st.container(key=f"learn-answer-{options.index(answer)}-{'right' if is_right else 'wrong'}"):
+            st.markdown(f"{icon} {explained[answer]}")
 
 
 def choose_part(key: str, titles: Mapping[str, str]) -> str:
