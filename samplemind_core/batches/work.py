@@ -35,6 +35,7 @@ CHUNK = 64
 """Answers stored in one transaction: what a kill may cost is hearing as many files again."""
 
 _LIST = "files.jsonl"
+_OWN = {"path", "label", "confidence"}  # columns of their own
 Progress = Callable[[int, int | None, str], None]
 
 
@@ -176,11 +177,12 @@ def answer_of(result: Result, position: int, file: str) -> Answer:
         position=position,
         name=Path(file).name,
         file=file,
-        label=result.label,
+        label=None if result.is_none else result.label,
         confidence=result.confidence,
+        set_size=len(result.prediction_set) if result.none is not None else None,
         duration_s=result.duration_s,
         error=result.error,
-        details={} if result.error else {"probs": result.probs},
+        details={} if result.error else {name: value for name, value in result.as_dict().items() if name not in _OWN},
     )
 
 

@@ -68,7 +68,7 @@ def feature_cache(
         If the cache cannot be written.
     """
     file = cache_file(root, dataset.id, features)
-    shape = (dataset.num_rows, *features.shape)
+    shape = (store.datasets.num_rows(dataset.id), *features.shape)
     ready = _open(file, shape)
     if ready is not None:
         return ready
@@ -140,12 +140,17 @@ def write_cache(file: Path, shape: tuple[int, ...], blocks: Iterable[Float16]) -
 
 def _open(file: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.float16]] | None:
     """Return a cache file that is whole and of the right shape, or None."""
+    array = _load(file)
+    return array if array is not None and array.shape == shape else None
+
+
+def _load(file: Path) -> np.memmap[Any, np.dtype[np.float16]] | None:
+    """Return a cache file that is whole, or None."""
     try:
         array = np.load(file, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
-    right = isinstance(array, np.memmap) and array.shape == shape and array.dtype == np.float16
-    return array if right else None
+    return array if isinstance(array, np.memmap) and array.dtype == np.float16 else None
 
 
 def _build(
@@ -163,10 +168,16 @@ def _build(
 
     folder = dataset_folder(root, dataset.id)
     front_end = LogMel(features)
+    # Clips that came later have the later rows: the earlier ones are there already.
+    earlier = _load(file)
+    kept = earlier if earlier is not None and earlier.shape[1:] == shape[1:] else np.empty((0, *shape[1:]), np.float16)
+    first = min(len(kept), len(clips))
 
     def fill(array: Float16) -> None:
+        array[:first] = kept[:first]
         with torch.inference_mode():
-            for start, windows in _windows(folder, clips, features):
+            for start, windows in _windows(folder, clips[first:], features):
+                start += first
                 log_mel = front_end(torch.from_numpy(windows))
                 array[start : start + len(windows)] = log_mel.numpy().astype(np.float16)
                 if progress is not None:

@@ -1,4 +1,4 @@
-"""Changes to a dataset: relabel, exclude, group, move, split anew, and take any of it back.
+"""Changes to a dataset: add, relabel, exclude, group, move, split anew, and take any of it back.
 
 Each change is a new version that says who made it, and what every clip was before and after. Audio
 and spectrograms stay where they are: a clip keeps its row in the feature cache whatever becomes of it.
@@ -6,13 +6,16 @@ and spectrograms stay where they are: a clip keeps its row in the feature cache 
 
 from __future__ import annotations
 
+import shutil
+import uuid
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, cast
 
 from samplemind_core.data.quality import fingerprint_clips
 from samplemind_core.data.sources import Grouping, counted, label_fault, quoted
-from samplemind_core.errors import DataError, NotFoundError
+from samplemind_core.errors import AudioError, DataError, NotFoundError
 from samplemind_core.store.records import SPLITS, Change, Clip, ClipField, Dataset, EditKind, Split, Version
 from samplemind_core.store.versions import conflict
 
@@ -22,6 +25,17 @@ if TYPE_CHECKING:
 
 SPLIT_WORDS = {"train": "train", "val": "validation", "test": "test"}
 MAX_SOURCE = 300
+
+
+@dataclass(frozen=True)
+class NewClip:
+    """A sample to add: its file, what it is called and is, and where it comes from (its name by default)."""
+
+    path: Path
+    name: str
+    label: str
+    source: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Editor:
@@ -50,6 +64,109 @@ class Editor:
         if base is not None and base != dataset.version:
             raise conflict(store.versions.get(dataset.id, dataset.version), base)
 
+    def add(
+        self, root: Path, sounds: Sequence[NewClip], *, split: Split = "train", message: str = ""
+    ) -> tuple[Version | None, list[tuple[NewClip, str]]]:
+        """Take further samples in; those that the dataset holds already are relabelled instead.
+
+        Parameters
+        ----------
+        root : Path
+            The workspace folder; the files are copied into the dataset's own.
+        sounds : sequence of NewClip
+        split : {'train', 'val', 'test'}
+            Where they go. A sample whose source already lies on one side joins it there, so that
+            no source straddles the split.
+        message : str
+            What the version says of itself.
+
+        Returns
+        -------
+        version : Version or None
+            None where nothing was left to change.
+        refused : list of (NewClip, reason)
+            What could not be read.
+
+        Raises
+        ------
+        DataError
+            If the dataset holds ready-made spectrograms, to which audio cannot be added.
+        StorageError
+            If the files cannot be copied.
+        """
+        from samplemind_core.audio.decode import decode
+        from samplemind_core.config import FeatureConfig
+        from samplemind_core.data.incoming import dataset_folder, storage_errors
+
+        if self.dataset.kind != "audio":
+            raise DataError(
+                f"Dataset '{self.dataset.name}' holds ready-made spectrograms; audio cannot be added to it.",
+                "Import the audio as a dataset of its own.",
+            )
+        there = {clip.content_hash: clip for clip in self._all()}
+        sides: dict[str, Split] = {clip.source: clip.split for clip in self._all() if not clip.excluded}
+        folder = dataset_folder(root, self.dataset.id)
+        first = self.store.datasets.num_rows(self.dataset.id)
+        refused: list[tuple[NewClip, str]] = []
+        new: list[Clip] = []
+        known: list[Clip] = []
+        seen: set[str] = set()
+        made: list[Path] = []
+        try:
+            for sound in sounds:
+                label = _checked_label(sound.label)
+                try:
+                    decoded = decode(sound.path, FeatureConfig().sample_rate_hz, name=sound.name)
+                except AudioError as error:
+                    refused.append((sound, str(error)))
+                    continue
+                if decoded.content_hash in seen:
+                    continue
+                seen.add(decoded.content_hash)
+                old = there.get(decoded.content_hash)
+                if old is not None:
+                    known.append(replace(old, label=label, excluded=False))
+                    continue
+                source = sound.source or sound.name
+                file = f"audio/{first + len(new):06d}-{uuid.uuid4().hex[:8]}{PurePosixPath(sound.name).suffix.lower()}"
+                with storage_errors(folder):
+                    made.append(folder / file)
+                    shutil.copyfile(sound.path, folder / file)
+                new.append(
+                    Clip(
+                        row=first + len(new),
+                        name=sound.name,
+                        label=label,
+                        target=-1,
+                        source=source,
+                        split=sides.get(source, split),
+                        content_hash=decoded.content_hash,
+                        file=file,
+                        sample_rate_hz=decoded.info.sample_rate_hz,
+                        channels=decoded.info.channels,
+                        duration_s=decoded.info.duration_s,
+                        num_bytes=decoded.info.num_bytes,
+                        extra=dict(sound.extra),
+                    )
+                )
+            changed = [clip for clip in known if clip.excluded != there[clip.content_hash].excluded
+                       or clip.label != there[clip.content_hash].label]  # fmt: skip
+            if not new and not changed:
+                return None, refused
+            said = message or " and ".join(
+                part
+                for part in (
+                    f"added {counted(len(new), 'sample')}" if new else "",
+                    f"relabelled {counted(len(changed), 'sample')}" if changed else "",
+                )
+                if part
+            )
+            return self._change("add", said, changed, added=new), refused
+        except BaseException:
+            for path in made:
+                path.unlink(missing_ok=True)
+            raise
+
     def find(self, names: Collection[str]) -> list[int]:
         """Return the ids of clips that are named by their id or name.
 
@@ -77,10 +194,7 @@ class Editor:
 
         Clips that were set aside for want of a label take part from now on, on the side of their source.
         """
-        label = label.strip()
-        fault = label_fault(label)
-        if fault or not label.isprintable():
-            raise DataError(f"{label[:60]!r} cannot name a class. {fault or 'It holds odd characters.'}", _NAME)
+        label = _checked_label(label)
         clips = self._clips(clip_ids)
         sides = self._sides() if any(not clip.label for clip in clips) else {}
         changed = [
@@ -266,6 +380,7 @@ class Editor:
         *,
         seed: int | None = None,
         reverts: int | None = None,
+        added: Sequence[Clip] = (),
     ) -> Version:
         """Store clips as they shall be; what they were is read from the store."""
         new = {clip.id: clip for clip in changed}
@@ -277,9 +392,9 @@ class Editor:
             for field in _FIELDS
             if getattr(old, field) != getattr(now, field)
         ]
-        if not changes:
+        if not changes and not added:
             raise DataError("That changes nothing: these samples are so already.", "Choose others, or another value.")
-        active = [clip for clip in after if not clip.excluded]
+        active = [*(clip for clip in after if not clip.excluded), *added]
         class_names = tuple(sorted({clip.label for clip in active if clip.label}))
         _check(active, class_names)
         version = Version(
@@ -292,11 +407,11 @@ class Editor:
             fingerprint=fingerprint_clips(active),
             class_names=class_names,
             num_clips=len(active),
-            num_excluded=len(after) - len(active),
+            num_excluded=sum(clip.excluded for clip in after),
             seed=self.dataset.seed if seed is None else seed,
             reverts=reverts,
         )
-        made = self.store.versions.add(version, changes)
+        made = self.store.versions.add(version, changes, added)
         self.dataset, self._loaded = self.store.versions.at(self.dataset, made.version), None
         return made
 
@@ -325,6 +440,14 @@ def stacks(versions: Sequence[Version]) -> tuple[list[Version], list[Version]]:
 
 _FIELDS: tuple[ClipField, ...] = ("label", "source", "split", "excluded")
 _NAME = "A class has 1 to 200 printable characters."
+
+
+def _checked_label(label: str) -> str:
+    label = label.strip()
+    fault = label_fault(label)
+    if fault or not label.isprintable():
+        raise DataError(f"{label[:60]!r} cannot name a class. {fault or 'It holds odd characters.'}", _NAME)
+    return label
 
 
 def _checked_source(source: str) -> str:

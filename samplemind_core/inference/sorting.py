@@ -134,6 +134,9 @@ def plan_sorting(
         if result.label is None or result.confidence is None:
             left.append((result.name, "It was given no class."))
             continue
+        if result.is_none:
+            left.append((result.name, f"It is like nothing in the library ({result.confidence:.0%} sure)."))
+            continue
         if result.confidence < min_confidence:
             left.append((result.name, f"{result.label}, but only {result.confidence:.0%} sure."))
             continue

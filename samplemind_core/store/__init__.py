@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from samplemind_core.store.answers import Answers
+from samplemind_core.store.corrections import Corrections
 from samplemind_core.store.database import Database
 from samplemind_core.store.datasets import Datasets
 from samplemind_core.store.records import (
@@ -12,6 +13,7 @@ from samplemind_core.store.records import (
     Change,
     Checkpoint,
     Clip,
+    Correction,
     Dataset,
     Epoch,
     Event,
@@ -32,6 +34,7 @@ __all__ = [
     "Change",
     "Checkpoint",
     "Clip",
+    "Correction",
     "Dataset",
     "Epoch",
     "Event",
@@ -60,6 +63,7 @@ class Store:
         self.runs = Runs(self._database)
         self.tasks = Tasks(self._database)
         self.answers = Answers(self._database)
+        self.corrections = Corrections(self._database)
 
     def close(self) -> None:
         """Close all connections."""

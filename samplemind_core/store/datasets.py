@@ -69,6 +69,12 @@ class Datasets:
             raise NotFoundError(f"There is no dataset '{name_or_id}'.", f"Datasets here: {names}.")
         return dataset
 
+    def num_rows(self, dataset_id: str) -> int:
+        """Return how many clips a dataset holds in all, whatever version they belong to."""
+        with self._db.read() as session:
+            query = select(func.count()).select_from(ClipRow).where(ClipRow.dataset_id == dataset_id)
+            return session.scalar(query) or 0
+
     def clips(
         self,
         dataset_id: str,

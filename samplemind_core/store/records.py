@@ -8,7 +8,7 @@ from typing import Any, Literal
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
-EditKind = Literal["import", "relabel", "exclude", "include", "group", "move", "split", "undo", "redo"]
+EditKind = Literal["import", "add", "relabel", "exclude", "include", "group", "move", "split", "undo", "redo"]
 ClipField = Literal["label", "source", "split", "excluded"]
 
 RunStatus = Literal["queued", "running", "stopping", "finished", "stopped", "failed", "interrupted"]
@@ -16,6 +16,7 @@ ACTIVE: tuple[RunStatus, ...] = ("running", "stopping")
 ENDED: tuple[RunStatus, ...] = ("finished", "stopped", "failed", "interrupted")
 RESUMABLE: tuple[RunStatus, ...] = ("stopped", "failed", "interrupted")
 
+CorrectionStatus = Literal["waiting", "accepted", "rejected"]
 TaskStatus = Literal["queued", "running", "done", "failed", "stopped", "interrupted"]
 
 
@@ -51,11 +52,6 @@ class Dataset(Record):
     warnings: tuple[str, ...] = ()
     version: int = 1
     num_excluded: int = 0
-
-    @property
-    def num_rows(self) -> int:
-        """Rows of the feature cache: clips that take part and clips that were excluded."""
-        return self.num_clips + self.num_excluded
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,3 +293,30 @@ class AnswerFilter:
     set_sizes: tuple[int, ...] | None = None
     failed: bool | None = None
     text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Correction(Record):
+    """What somebody says a classified file really is, and what became of that.
+
+    ``called`` is what the checkpoint said (None for none of the classes) with ``confidence``;
+    ``file`` is a copy of the sound, relative to the workspace, so that it outlives the upload.
+    ``dataset_id`` and ``version`` say where an accepted one became a clip.
+    """
+
+    id: int
+    name: str
+    label: str
+    called: str | None
+    confidence: float | None
+    content_hash: str
+    file: str
+    by: str
+    at: float
+    checkpoint: dict[str, Any]
+    status: CorrectionStatus = "waiting"
+    reviewed_by: str | None = None
+    reviewed_at: float | None = None
+    dataset_id: str | None = None
+    version: int | None = None
+    note: str = ""

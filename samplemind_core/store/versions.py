@@ -33,7 +33,7 @@ class Versions:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    def add(self, version: Version, changes: Sequence[Change]) -> Version:
+    def add(self, version: Version, changes: Sequence[Change], clips: Sequence[Clip] = ()) -> Version:
         """Make the next version of a dataset: all of its changes, or none.
 
         Parameters
@@ -42,6 +42,8 @@ class Versions:
             Its number is one more than that of the version it was made from.
         changes : sequence of Change
             Against that version.
+        clips : sequence of Clip
+            New ones, with the cache rows after the last. In every older version they are excluded.
 
         Raises
         ------
@@ -57,9 +59,10 @@ class Versions:
             if row.version != version.version - 1:
                 newest = session.get_one(VersionRow, (row.id, row.version))
                 raise conflict(_version(newest), version.version - 1)
+            changes = [*changes, *_insert(session, row.id, clips)]
             _apply(session, changes)
             relabelled = any(change.field == "label" for change in changes)
-            if relabelled or tuple(row.class_names) != version.class_names:
+            if relabelled or clips or tuple(row.class_names) != version.class_names:
                 _number(session, row.id, version.class_names)
             for name in STATE:
                 setattr(row, name, _values(version)[name])
@@ -176,6 +179,17 @@ def clip_record(row: ClipRow) -> Clip:
 def insert_version(session: Session, version: Version) -> None:
     """Store a version inside a transaction that somebody else began."""
     session.execute(insert(VersionRow), _values(version))
+
+
+def _insert(session: Session, dataset_id: str, clips: Sequence[Clip]) -> list[Change]:
+    """Store new clips as excluded, and return the changes that take them in."""
+    changes = []
+    for clip in clips:
+        values = asdict(clip) | {"dataset_id": dataset_id, "excluded": True}
+        del values["id"]
+        key = session.execute(insert(ClipRow).returning(ClipRow.id), storable(values)).scalar_one()
+        changes.append(Change(key, "excluded", True, False))
+    return changes
 
 
 def _apply(session: Session, changes: Sequence[Change]) -> None:

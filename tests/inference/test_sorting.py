@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from samplemind_core.errors import ConfigError, NotFoundError, StoppedError
-from samplemind_core.inference.classifier import Result
+from samplemind_core.inference.classifier import NONE, Result
 from samplemind_core.inference.sorting import (
     check_pattern,
     journals,
@@ -54,6 +54,7 @@ def test_what_stays_says_why(sounds: Path, tmp_path: Path) -> None:
         called(sounds / "a.wav", "kick", 0.3),
         Result("broken.wav", error="Not audio."),
         Result("hum.wav"),
+        Result("talk.wav", label=NONE, confidence=0.8, probs={"kick": 0.2}, none=0.8),
         called(sounds / "gone.wav"),
         called(sounds / "c.flac"),
     ]
@@ -63,6 +64,7 @@ def test_what_stays_says_why(sounds: Path, tmp_path: Path) -> None:
         "kick, but only 30% sure.",
         "Not audio.",
         "It was given no class.",
+        "It is like nothing in the library (80% sure).",
         "It can no longer be read: No such file or directory.",
     ]
 
