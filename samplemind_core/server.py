@@ -13,6 +13,7 @@ import hmac
 import logging
 import math
 import os
+import re
 import secrets
 import threading
 import time
@@ -27,7 +28,7 @@ from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -98,6 +99,18 @@ def stream_url(run_id: str) -> str:
 def clip_url(clip_id: int) -> str:
     """Return the address of a clip as WAV, with its ticket."""
     return f"/api/clips/{clip_id}.wav?t={ticket('clip', str(clip_id))}"
+
+
+def answer_url(batch_id: str, position: int) -> str:
+    """Return the address of a classified file as WAV, with its ticket."""
+    name = f"{batch_id}/{position}"
+    return f"/api/answers/{name}.wav?t={ticket('answer', name)}"
+
+
+def batch_url(batch_id: str, file: str) -> str:
+    """Return the address of a file made of a batch, with its ticket: ``answers.csv``, ``sorted.zip`` and so on."""
+    name = f"{batch_id}/{file}"
+    return f"/api/batches/{name}?t={ticket('batch', name)}"
 
 
 class Shelf:
@@ -369,6 +382,53 @@ async def clip(request: Request) -> Response:
     return Response(wav, media_type="audio/wav", headers={"Cache-Control": "private, max-age=86400"})
 
 
+async def answer(request: Request) -> Response:
+    """Send a classified file as 16-bit PCM WAV, while it is where it was."""
+    batch_id, position = request.path_params["batch"], request.path_params["position"]
+    if not valid("answer", f"{batch_id}/{position}", request.query_params.get("t", "")):
+        raise HTTPException(403, "This link has expired. Load the page again.")
+
+    def wav() -> bytes:
+        from samplemind_core.audio.decode import decode, probe, to_wav
+        from samplemind_core.batches.review import answer_audio
+
+        space = workspace()
+        path = answer_audio(space, space.store.answers.answer(batch_id, position))
+        rate = min(probe(path, limits=space.settings.limits).sample_rate_hz, 48_000)
+        return to_wav(decode(path, rate, limits=space.settings.limits).waveform, rate)
+
+    try:
+        content = await asyncio.to_thread(wav)
+    except NotFoundError as error:
+        raise HTTPException(404, str(error)) from None
+    except SampleMindError as error:
+        raise HTTPException(422, str(error)) from None
+    return Response(content, media_type="audio/wav", headers={"Cache-Control": "private, max-age=3600"})
+
+
+async def batch_file(request: Request) -> Response:
+    """Send the answers of a batch in one of the formats, or its files sorted into a zip."""
+    from samplemind_core.batches.exports import FORMATS, export
+    from samplemind_core.batches.sort_task import ZIP, zip_path
+
+    batch_id, file = request.path_params["batch"], request.path_params["file"]
+    if not valid("batch", f"{batch_id}/{file}", request.query_params.get("t", "")):
+        raise HTTPException(403, "This link has expired. Load the page again.")
+    space = workspace()
+    try:
+        batch = await asyncio.to_thread(space.store.answers.batch, batch_id)
+    except NotFoundError as error:
+        raise HTTPException(404, str(error)) from None
+    name = re.sub(r"[^A-Za-z0-9]+", "-", batch.title).strip("-")[:60] or "batch"
+    path, form = zip_path(space, batch_id), file.removeprefix("answers.")
+    if file == ZIP and path.is_file():
+        return FileResponse(path, media_type="application/zip", filename=f"{name}-sorted.zip")
+    if form not in FORMATS:
+        raise HTTPException(404, "There is no such file. Load the page again.")
+    headers = {"Content-Disposition": f'attachment; filename="{name}-answers.{form}"'}
+    return StreamingResponse(export(space.store, batch, form), media_type=FORMATS[form], headers=headers)
+
+
 async def sound(request: Request) -> Response:
     """Send a sound from the shelf."""
     name = request.path_params["name"]
@@ -440,6 +500,8 @@ routes: list[BaseRoute] = [
     WebSocketRoute("/api/runs/{run}/stream", stream),
     Route("/api/clips/{clip:int}.wav", clip),
     Route("/api/sounds/{name}.wav", sound),
+    Route("/api/answers/{batch}/{position:int}.wav", answer),
+    Route("/api/batches/{batch}/{file}", batch_file),
     Route("/assets/{name}", asset),
     # Looked up at each call: a test opens a workspace of its own.
     *browsing_routes(

@@ -1,0 +1,152 @@
+"""One batch: how far it is, what came out, filtered and to hear, and what to do with it."""
+
+from __future__ import annotations
+
+from typing import NoReturn, get_args
+
+import streamlit as st
+
+from samplemind_core.charts.answers import class_counts_figure, confidence_histogram_figure
+from samplemind_core.server import answer_url, batch_url
+from samplemind_core.store import Answer, AnswerFilter, Batch, Task
+from samplemind_core.store.answers import AnswerSummary, Order
+from samplemind_core.ui import parts, words
+from samplemind_core.ui.batches.correcting import correct_answers
+from samplemind_core.ui.batches.sorting import sorting
+from samplemind_core.ui.player import Sound, player_list
+from samplemind_core.ui.state import error_boundary, theme, workspace
+from samplemind_core.ui.task_progress import task_progress
+
+ROWS = 50
+NONE = "none of these"
+FAILED = "could not be read"
+ORDERS: dict[Order, str] = {
+    "position": "In order",
+    "confidence": "Least sure first",
+    "-confidence": "Surest first",
+    "name": "By name",
+    "label": "By class",
+}
+assert set(ORDERS) == set(get_args(Order))
+
+
+def open_batch(batch_id: str) -> NoReturn:
+    """Show a batch from now on; its address can be sent to somebody."""
+    st.query_params["view"], st.query_params["batch"] = "many", batch_id
+    st.rerun()
+
+
+def show_batch(batch_id: str) -> None:
+    """Draw a batch, live while it is being classified."""
+    batch = workspace().store.answers.batch(batch_id)
+    parts.section(batch.title)
+    about = batch.checkpoint
+    st.caption(
+        f"Asked {parts.safe(about.get('run', ''))}, epoch {about.get('epoch')}, trained on "
+        f"{parts.safe(about.get('dataset', ''))} · {words.when(batch.created_at)}"
+        + (f" · by {parts.safe(batch.owner)}" if batch.owner else "")
+    )
+    if batch.task_id and workspace().tasks.find(batch.task_id):
+        task_progress(batch.task_id, on_done=_done)
+    summary = workspace().store.answers.summary(batch.id)
+    if not summary.num_answers:
+        st.caption("The first answers will be here in a moment.")
+        return
+    overview(batch, summary)
+    with error_boundary():
+        answers(batch, summary)
+    with error_boundary():
+        sorting(batch)
+
+
+def _done(task: Task) -> None:
+    took = words.duration((task.ended_at or 0.0) - (task.started_at or 0.0))
+    result = task.result or {}
+    failed = result.get("failed", 0)
+    note = f", {failed:,} could not be read" if failed else ""
+    st.markdown(f"**{words.plural(result.get('files', 0), 'file')}** in {took}{note}", width="stretch")
+
+
+def class_names(batch: Batch, summary: AnswerSummary) -> list[str]:
+    """Return the checkpoint's classes in its order, as far as the answers tell."""
+    first = workspace().store.answers.page(batch.id, AnswerFilter(failed=False), limit=1)
+    known = list(first[0].details.get("probs", {})) if first else []
+    return known or sorted(name for name in summary.by_label if name)
+
+
+def overview(batch: Batch, summary: AnswerSummary) -> None:
+    """Draw how many files were called what, and how sure the answers are."""
+    left, right = st.columns([3, 2])
+    with left, st.container(border=True, height="stretch"):
+        st.caption("Files by class")
+        figure = class_counts_figure(summary.by_label, class_names(batch, summary), theme())
+        parts.figure(figure, key=f"batch-classes-{batch.id}")
+    with right, st.container(border=True, height="stretch"):
+        st.caption("How sure the answers are")
+        parts.figure(confidence_histogram_figure(summary.histogram, theme()), key=f"batch-confidence-{batch.id}")
+        st.caption("Take it as")
+        with st.container(horizontal=True):
+            for form in ("csv", "json", "parquet"):
+                st.link_button(
+                    form.upper() if form != "parquet" else "Parquet",
+                    batch_url(batch.id, f"answers.{form}"),
+                    icon=":material/download:",
+                    key=f"batch-{form}",
+                )
+
+
+def answers(batch: Batch, summary: AnswerSummary) -> None:
+    """Draw the answers, filtered and paged by the database, each to hear and to correct."""
+    parts.section("Answers")
+    where, order = filters(batch, summary)
+    total = workspace().store.answers.count(batch.id, where)
+    if not total:
+        st.caption("No file fits these filters.")
+        return
+    pages = (total - 1) // ROWS + 1
+    page = 1
+    if pages > 1:
+        page = int(
+            st.number_input(f"Page of {pages:,}", 1, pages, key=f"batch-page-{batch.id}-{hash((where, order))}", width=160)
+        )
+    found = workspace().store.answers.page(batch.id, where, order=order, limit=ROWS, offset=(page - 1) * ROWS)
+    st.caption(f"{words.plural(total, 'file')}. Click one to hear it; arrows go through the list.")
+    heard = [answer for answer in found if not answer.error]
+    if heard:
+        player_list([sound(batch, answer) for answer in heard], key="batch-list")
+    failed = {answer.file or answer.name: answer.error for answer in found if answer.error}
+    if failed:
+        with st.expander(f"Could not be read ({len(failed):,} on this page)", expanded=not heard):
+            parts.facts(failed)
+    if heard:
+        correct_answers(batch, heard, class_names(batch, summary))
+
+
+def sound(batch: Batch, answer: Answer) -> Sound:
+    """Return a line of the list."""
+    near = answer.details.get("prediction_set") or []
+    among = f"one of {', '.join(near)}" if len(near) > 1 else ""
+    called = f"{answer.label or NONE} · {words.confidence(answer.confidence)}"
+    return Sound(answer_url(batch.id, answer.position), answer.file or answer.name, (called, among))
+
+
+def filters(batch: Batch, summary: AnswerSummary) -> tuple[AnswerFilter, Order]:
+    """Draw what narrows the list down."""
+    labels = [label or NONE for label in summary.by_label] + ([FAILED] if summary.num_failed else [])
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        text = st.text_input("Name", key=f"batch-text-{batch.id}", placeholder="Part of a name", width=220)
+        chosen = st.multiselect("Class", labels, key=f"batch-labels-{batch.id}", placeholder="All", width=320)
+        order = st.selectbox(
+            "Order", list(ORDERS), format_func=lambda name: ORDERS[name], key=f"batch-order-{batch.id}", width=200
+        )
+        low, high = st.slider("Confidence (%)", 0, 100, (0, 100), key=f"batch-sure-{batch.id}", width=260)
+    classes = tuple(None if label == NONE else label for label in chosen if label != FAILED)
+    only_failed = chosen == [FAILED]
+    where = AnswerFilter(
+        labels=classes if classes else None,
+        min_confidence=low / 100 if low > 0 else None,
+        max_confidence=high / 100 if high < 100 else None,
+        failed=True if only_failed else False if classes else None,
+        text=text.strip(),
+    )
+    return where, order
