@@ -1,10 +1,17 @@
-"""Drop samples in, get their class and how sure the answer is."""
+"""Drop samples in, get their class and how sure the answer is; thousands at once; corrections and history."""
 
 from __future__ import annotations
 
+import streamlit as st
+
 from samplemind_core.ui import parts
+from samplemind_core.ui.batches.history import history
+from samplemind_core.ui.batches.reviewing import review
+from samplemind_core.ui.batches.starting import many_files
 from samplemind_core.ui.classification import classification
 from samplemind_core.ui.state import error_boundary, workspace
+
+VIEWS = {"sounds": "A few sounds", "many": "Many files", "review": "Corrections", "history": "History"}
 
 
 def main() -> None:
@@ -19,7 +26,41 @@ def main() -> None:
             icon=":material/model_training:",
         )
         return
-    classification(options, key="classify")
+    view = choose_view()
+    with error_boundary():
+        if view == "many":
+            many_files(options)
+        elif view == "review":
+            review()
+        elif view == "history":
+            history()
+        else:
+            classification(options, key="classify")
+
+
+def choose_view() -> str:
+    """Draw the four parts of the page; the one shown stands in the address."""
+    waiting = workspace().store.corrections.count("waiting")
+    names = VIEWS | ({"review": f"Corrections ({waiting:,})"} if waiting else {})
+    wanted = st.query_params.get("view")
+    if wanted in VIEWS and st.session_state.get("classify-view-address") != wanted:
+        st.session_state["classify-view"] = wanted
+    chosen = st.segmented_control(
+        "Part of the page",
+        list(VIEWS),
+        format_func=lambda name: names[name],
+        default=None if "classify-view" in st.session_state else "sounds",
+        required=True,
+        key="classify-view",
+        label_visibility="collapsed",
+    )
+    view = str(chosen or "sounds")
+    if view == "sounds":
+        st.query_params.pop("view", None)
+    else:
+        st.query_params["view"] = view
+    st.session_state["classify-view-address"] = view
+    return view
 
 
 with error_boundary():

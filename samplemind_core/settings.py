@@ -67,6 +67,9 @@ class Settings(BaseSettings):
         "auto", description="Device for runs that ask for 'auto': auto, cpu, mps, cuda or cuda:N."
     )
     server_folders: bool = Field(True, description="Whether pages may import a folder of the machine by its path.")
+    history: bool = Field(
+        True, description="Whether the Classify page may remember what was asked; answers only, never the sounds."
+    )
     key: str | None = Field(
         None, description="Secret that signs the tickets of live streams and audio; random per start if empty."
     )

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from samplemind_core.audio.decode import AUDIO_SUFFIXES
-from samplemind_core.data.archives import open_zip
+from samplemind_core.data.archives import open_archive
 from samplemind_core.data.sources import text_of
 from samplemind_core.errors import AudioError, DataError, NotFoundError
 from samplemind_core.files import make_folder, storage_error, write_atomic
@@ -234,7 +234,7 @@ def _unpack(context: TaskContext, own: Path, name: str) -> None:
     into = own / "audio"
     shutil.rmtree(into, ignore_errors=True)
     make_folder(into)
-    with open_zip(own / safe_name(name), context.workspace.settings.limits) as tree:
+    with open_archive(own / safe_name(name), context.workspace.settings.limits) as tree:
         refused += [(reject.name, reject.reason) for reject in tree.rejects]
         wanted = [path for path in sorted(tree.files) if Path(path).suffix.lower() in AUDIO_SUFFIXES]
         for count, path in enumerate(wanted):

@@ -12,6 +12,7 @@ from samplemind_core.store import Checkpoint, Run
 from samplemind_core.store.records import ENDED
 from samplemind_core.ui import measure, parts, words
 from samplemind_core.ui.answers import Given, answers, csv_text, on_server, row, suffixes
+from samplemind_core.ui.batches.remembering import after_answers
 from samplemind_core.ui.one_sound import show_one
 from samplemind_core.ui.state import choose, error_boundary, workspace
 
@@ -54,6 +55,8 @@ def classification(options: Mapping[str, str], *, key: str) -> None:
         show_one(ref, run, given[0], key=key, other=other)
     elif given:
         show_many(ref, run, given, key=key, other=other)
+    if given:
+        after_answers(ref, run, checkpoint, given, key=key)
 
 
 def bring(*, key: str) -> list[Given]:
@@ -96,7 +99,7 @@ def bring(*, key: str) -> list[Given]:
     if len(files) > limits.max_uploads:
         raise SampleMindError(
             f"{len(files)} files were dropped; one upload takes {limits.max_uploads}.",
-            "Drop fewer, or classify a whole folder from the command line.",
+            "Drop fewer, or choose “Many files” on the Classify page.",
         )
     return [Given(file.file_id, file.name, file.getvalue()) for file in files]
 

@@ -1,8 +1,9 @@
-"""\"That is wrong, it is a clap\": said by anybody, beside any answer."""
+"""Corrections of answers, which anybody may send for review: that is wrong, it is a clap."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -36,7 +37,7 @@ def correct_answers(batch: Batch, found: Sequence[Answer], class_names: Sequence
 
 def correct_upload(
     name: str,
-    content: bytes,
+    content: bytes | Path,
     class_names: Sequence[str],
     *,
     called: str | None,
@@ -50,8 +51,8 @@ def correct_upload(
     ----------
     name : str
         What the file is called.
-    content : bytes
-        Its bytes; kept in the workspace once it is corrected, and only then.
+    content : bytes or Path
+        The file; kept in the workspace once it is corrected, and only then.
     class_names : sequence of str
         What may be chosen, beside a new class.
     called, confidence, checkpoint
@@ -80,9 +81,7 @@ def correct_upload(
         st.caption("The sound is kept for review and may become a training sample.")
 
 
-def _form(
-    class_names: Sequence[str], submit: Callable[[str], list[Correction]], *, key: str, ready: bool
-) -> None:
+def _form(class_names: Sequence[str], submit: Callable[[str], list[Correction]], *, key: str, ready: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         picked = st.selectbox(
             "It is", [*class_names, ANOTHER], index=None, key=f"{key}-label", placeholder="Choose a class", width=220
@@ -99,4 +98,3 @@ def _form(
     said = st.session_state.pop(f"{key}-sent", None)
     if said:
         st.caption(f":material/check: {parts.safe(said)}")
-

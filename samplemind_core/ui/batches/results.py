@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NoReturn, get_args
 
 import streamlit as st
@@ -55,8 +56,9 @@ def show_batch(batch_id: str) -> None:
     overview(batch, summary)
     with error_boundary():
         answers(batch, summary)
-    with error_boundary():
-        sorting(batch)
+    if batch.kind != "page":
+        with error_boundary():
+            sorting(batch)
 
 
 def _done(task: Task) -> None:
@@ -107,19 +109,38 @@ def answers(batch: Batch, summary: AnswerSummary) -> None:
     page = 1
     if pages > 1:
         page = int(
-            st.number_input(f"Page of {pages:,}", 1, pages, key=f"batch-page-{batch.id}-{hash((where, order))}", width=160)
+            st.number_input(
+                f"Page of {pages:,}", 1, pages, key=f"batch-page-{batch.id}-{hash((where, order))}", width=160
+            )
         )
     found = workspace().store.answers.page(batch.id, where, order=order, limit=ROWS, offset=(page - 1) * ROWS)
-    st.caption(f"{words.plural(total, 'file')}. Click one to hear it; arrows go through the list.")
+    hint = "" if batch.kind == "page" else " Click one to hear it; arrows go through the list."
+    st.caption(f"{words.plural(total, 'file')}.{hint}")
     heard = [answer for answer in found if not answer.error]
-    if heard:
+    if heard and batch.kind == "page":
+        _silent_list(heard)
+    elif heard:
         player_list([sound(batch, answer) for answer in heard], key="batch-list")
     failed = {answer.file or answer.name: answer.error for answer in found if answer.error}
     if failed:
         with st.expander(f"Could not be read ({len(failed):,} on this page)", expanded=not heard):
             parts.facts(failed)
-    if heard:
+    if heard and batch.kind != "page":
         correct_answers(batch, heard, class_names(batch, summary))
+
+
+def _silent_list(found: Sequence[Answer]) -> None:
+    """Draw answers whose sounds were not kept."""
+    st.dataframe(
+        {
+            "File": [answer.name for answer in found],
+            "Class": [answer.label or NONE for answer in found],
+            "Confidence": [words.confidence(answer.confidence) for answer in found],
+        },
+        hide_index=True,
+        key="batch-table",
+        alt="Answers by file",
+    )
 
 
 def sound(batch: Batch, answer: Answer) -> Sound:

@@ -56,7 +56,9 @@ def sorting(batch: Batch) -> None:
             with st.expander("Names of some copies"):
                 st.code("\n".join(seen.examples), language=None)
         label = "Make the zip" if way == "zip" else "Copy the files"
-        if st.button(label, type="primary", icon=":material/drive_file_move:", key="sort-start", disabled=not found.copies):
+        if st.button(
+            label, type="primary", icon=":material/drive_file_move:", key="sort-start", disabled=not found.copies
+        ):
             task = submit(
                 workspace(), batch, destination, pattern=pattern.strip(), min_confidence=sure / 100, owner=owner()
             )

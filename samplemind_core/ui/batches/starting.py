@@ -59,7 +59,11 @@ def from_folder(ref: str) -> None:
     path = st.text_input("Path of the folder", key="batch-path", placeholder="/samples/drums")
     st.caption("Subfolders included. The files stay where they are and are only read.")
     if st.button(
-        "Classify the folder", type="primary", icon=":material/play_arrow:", key="batch-start", disabled=not path.strip()
+        "Classify the folder",
+        type="primary",
+        icon=":material/play_arrow:",
+        key="batch-start",
+        disabled=not path.strip(),
     ):
         from samplemind_core.batches.work import submit_batch
 
@@ -68,11 +72,22 @@ def from_folder(ref: str) -> None:
 
 
 def from_archive(ref: str) -> None:
-    """Draw the uploader of one zip archive."""
+    """Draw the uploader of one archive."""
     limit = workspace().settings.limits.max_archive_mb
-    archive = st.file_uploader("Zip archive", type=["zip"], key="batch-archive", max_upload_size=min(limit, 512))
+    from samplemind_core.data.archives import ARCHIVE_SUFFIXES
+
+    archive = st.file_uploader(
+        "Archive",
+        type=[suffix[1:] for suffix in ARCHIVE_SUFFIXES],
+        key="batch-archive",
+        max_upload_size=min(limit, 512),
+    )
     if st.button(
-        "Classify the archive", type="primary", icon=":material/play_arrow:", key="batch-start", disabled=archive is None
+        "Classify the archive",
+        type="primary",
+        icon=":material/play_arrow:",
+        key="batch-start",
+        disabled=archive is None,
     ):
         assert archive is not None
         from samplemind_core.batches.work import submit_batch
@@ -100,7 +115,9 @@ def from_files(ref: str) -> None:
         max_upload_size=workspace().settings.limits.max_file_mb,
     )
     if len(files) > MAX_FILES:
-        raise SampleMindError(f"{len(files):,} files were dropped; one upload takes {MAX_FILES:,}.", "Drop a zip instead.")
+        raise SampleMindError(
+            f"{len(files):,} files were dropped; one upload takes {MAX_FILES:,}.", "Drop a zip instead."
+        )
     if st.button(
         f"Classify {words.plural(len(files), 'file')}" if files else "Classify",
         type="primary",
