@@ -56,7 +56,9 @@ def waveform_peaks(root: Path, dataset: Dataset, clips: Sequence[Clip]) -> dict[
         If the outlines cannot be kept.
     """
     file = dataset_folder(root, dataset.id) / "cache" / "peaks.npy"
-    known = _opened(file, dataset.num_rows)
+    # Every row of the newest version; an older one may ask for clips that came after it.
+    rows = max(dataset.num_clips + dataset.num_excluded, 1 + max((clip.row for clip in clips), default=0))
+    known = _opened(file, rows)
     missing = [clip for clip in clips if not known[clip.row, 0] and clip.file]
     if missing:
         folder = dataset_folder(root, dataset.id)
@@ -85,7 +87,7 @@ def clip_log_mel(root: Path, dataset: Dataset, clip: Clip, features: FeatureConf
     file = cache_file(root, dataset.id, features)
     try:
         stored = np.load(file, mmap_mode="r", allow_pickle=False)
-        if stored.shape == (dataset.num_rows, *features.shape):
+        if stored.shape[1:] == features.shape and clip.row < len(stored):
             return np.asarray(stored[clip.row, 0], dtype=np.float32)
     except (OSError, ValueError, EOFError):
         pass  # not made yet, or not whole: computed below
