@@ -387,8 +387,8 @@ def test_class_metrics_edges() -> None:
     assert "once a checkpoint has been evaluated" in words(charts.class_metric_figure({}))
     with pytest.raises(DataError, match="'B' has others"):
         charts.class_metric_figure({"A": [report("kick", 1.0)], "B": [report("tom", 1.0)]})
-    with pytest.raises(ConfigError, match="At most 4"):
-        charts.class_metric_figure({str(i): [report("kick", 1.0)] for i in range(5)})
+    with pytest.raises(ConfigError, match="At most 7"):
+        charts.class_metric_figure({str(i): [report("kick", 1.0)] for i in range(8)})
     with pytest.raises(ConfigError, match="metric must be"):
         charts.class_metric_figure({}, "accuracy")  # type: ignore[arg-type]
 
