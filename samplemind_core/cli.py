@@ -367,22 +367,51 @@ def compare(
 
 @app.command()
 def classify(
-    checkpoint: Annotated[str, typer.Argument(metavar="RUN[:best|last|EPOCH]")],
-    paths: Annotated[list[Path], typer.Argument(metavar="FILE|FOLDER…")],
+    context: typer.Context,
+    checkpoint: Annotated[str | None, typer.Argument(metavar="RUN[:best|last|EPOCH]", show_default=False)] = None,
+    paths: Annotated[list[Path] | None, typer.Argument(metavar="FILE|FOLDER…", show_default=False)] = None,
     top: Annotated[int, typer.Option(min=1, help="How many answers to print of each file, the surest first.")] = 1,
     windows: Annotated[bool, typer.Option("--windows", help="Go through long files: a line per segment.")] = False,
     way: Annotated[str, typer.Option(help="With --windows: cut at each hit, or look in even steps.")] = "hits",
     csv_file: Annotated[Path | None, typer.Option("--csv", help="Write the answers to this file as CSV.")] = None,
+    sort_into: Annotated[Path | None, typer.Option(help="Copy the files into a folder per class in here.")] = None,
+    pattern: Annotated[
+        str | None,
+        typer.Option(help="Path of a copy, from {class} {name} {confidence} {folder} {number}.", show_default=False),
+    ] = None,
+    min_confidence: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, help="Copy only what is at least as sure: 0.8 is 80 %.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="With --sort-into: only say what would go where.")] = False,
+    undo: Annotated[Path | None, typer.Option(help="Remove what was last sorted into this folder.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Name sounds: one line per file, with the confidence of every class or the reason it could not be heard."""
-    from samplemind_core.audio.decode import AUDIO_SUFFIXES
+    """Name sounds: one line per file, with its confidence or the reason it could not be heard; or sort them."""
+    from samplemind_core import commands_sorting as sorting
 
     bad = total = 0
     with _failing(as_json):
+        gate = min_confidence is not None
+        given = {"--dry-run": dry_run, "--pattern": pattern is not None, "--min-confidence": gate, "--windows": windows}
+        sorting.check_options(sort_into, undo, given)
+        if undo is not None:
+            sorting.show(sorting.undo_sorting(undo), as_json)
+            return
+        if checkpoint is None or not paths:
+            context.fail(f"Missing argument '{'FILE|FOLDER…' if checkpoint else 'RUN'}'.")
+        if sort_into is not None:
+            sorting.check_sorting(sort_into, paths, pattern)
         classifier = Workspace().classifier(checkpoint)
         with _answer_table(csv_file, classifier, windows=windows) as keep:
-            for result in classifier.stream(_audio_files(paths, AUDIO_SUFFIXES), keep_signals=windows):
+            results = _answers(classifier, paths, keep_signals=windows)
+            if sort_into is not None:
+                with _progress() as progress, sorting.undo_hint(sort_into):
+                    report = sorting.sort_files(
+                        results, sort_into, pattern, min_confidence or 0.0, dry_run, progress=progress, keep=keep
+                    )
+                sorting.show(report, as_json)
+                return
+            for result in results:
                 total += 1
                 bad += result.error is not None
                 if not windows or result.error is not None:
@@ -392,10 +421,6 @@ def classify(
                 for segment in _segments(classifier, result, way):
                     keep(result, segment)
                     _show_segment(result.name, segment, as_json)
-        if total == 0:
-            raise SampleMindError(
-                "No audio file was found there.", f"Known endings: {', '.join(sorted(AUDIO_SUFFIXES))}."
-            )
     if bad:
         err.print(f"{bad} of {total} files could not be classified.")
         raise typer.Exit(1)
@@ -533,6 +558,16 @@ def _shares(text: str) -> tuple[float, float, float]:
             f"Expected three shares separated by commas, got '{text}'.", "For example 0.7,0.15,0.15."
         ) from None
     return train, val, test
+
+
+def _answers(classifier: Classifier, paths: Iterable[Path], *, keep_signals: bool) -> Iterator[Result]:
+    from samplemind_core.audio.decode import AUDIO_SUFFIXES
+
+    result = None
+    for result in classifier.stream(_audio_files(paths, AUDIO_SUFFIXES), keep_signals=keep_signals):
+        yield result
+    if result is None:
+        raise SampleMindError("No audio file was found there.", f"Known endings: {', '.join(sorted(AUDIO_SUFFIXES))}.")
 
 
 def _segments(classifier: Classifier, result: Result, way: str) -> tuple[Segment, ...]:

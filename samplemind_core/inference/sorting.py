@@ -18,11 +18,13 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from samplemind_core.errors import ConfigError, NotFoundError, StoppedError, StorageError
 from samplemind_core.files import make_folder, storage_error
-from samplemind_core.inference.classifier import Result
+
+if TYPE_CHECKING:
+    from samplemind_core.inference.classifier import Result
 
 DEFAULT_PATTERN = "{class}/{name}"
 FIELDS = {

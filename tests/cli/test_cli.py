@@ -466,3 +466,86 @@ def test_robustness_tells_each_change(ask: Call, monkeypatch: pytest.MonkeyPatch
     # Measured once, shown from the store.
     assert "right when clean" in ask("robustness", "first", "--clips", 4).stdout
     ask("robustness", "first", "--clips", 0, rc=2)
+
+
+@pytest.fixture
+def one_shots(trained: Path, tmp_path: Path) -> Path:
+    """Two sounds of the demo dataset in folders, and a file that is none."""
+    folder = tmp_path / "one shots"
+    (folder / "more").mkdir(parents=True)
+    sounds = sorted((trained / "datasets").rglob("*.wav"))
+    shutil.copy(sounds[0], folder / "a.wav")
+    shutil.copy(sounds[-1], folder / "more" / "b.wav")
+    (folder / "broken.wav").write_text("This is not a sound.")
+    return folder
+
+
+def test_classify_sorts_and_undoes(ask: Call, one_shots: Path, tmp_path: Path) -> None:
+    there, sure = tmp_path / "sorted", ("--min-confidence", "0")
+    found = lines(ask("classify", "first", one_shots, "--json", rc=1))
+    wanted = {
+        row["path"]: there / row["label"] / Path(row["path"]).name
+        for row in found
+        if row.get("label") not in {None, "none of these"}
+    }
+    (one_shots / "broken.wav").unlink()
+    assert wanted, "the network names at least one"
+    plan = only(ask("classify", "first", one_shots, "--sort-into", there, "--dry-run", *sure, "--json"))
+    assert {copy["path"]: Path(copy["to"]) for copy in plan["copies"]} == wanted
+    assert not there.exists()
+    shown = ask("classify", "first", one_shots, "--sort-into", there, "--dry-run").stdout
+    assert all(f"{path}\t→ {target}" in shown for path, target in wanted.items())
+    assert "Nothing was touched" in shown
+
+    done = only(ask("classify", "first", one_shots, "--sort-into", there, "--csv", tmp_path / "a.csv", "--json"))
+    assert done["copied"] == len(wanted) == sum(done["by_class"].values())
+    assert all(target.read_bytes() == Path(path).read_bytes() for path, target in wanted.items())
+    assert len((tmp_path / "a.csv").read_text().splitlines()) == 3
+    assert str(there) in done["undo"]
+
+    back = only(ask("classify", "--undo", there, "--json"))
+    assert (back["removed"], back["left"]) == (len(wanted), [])
+    assert not list(there.rglob("*.wav"))
+    assert "left to undo" in ask("classify", "--undo", there, rc=1).stderr
+
+
+def test_what_is_not_sorted_says_why(ask: Call, one_shots: Path, tmp_path: Path) -> None:
+    into = ("--sort-into", tmp_path / "sorted")
+    shown = ask("classify", "first", one_shots, *into, "--min-confidence", "1", "--dry-run", rc=1).stdout
+    assert "Left where they are: 3" in shown
+    assert f"{one_shots / 'broken.wav'}\t" in shown
+    refused = only(ask("classify", "first", one_shots, *into, "--min-confidence", "1", "--json", rc=1))
+    assert "--dry-run" in refused["advice"]
+    assert not (tmp_path / "sorted").exists()
+
+
+def test_a_changed_copy_is_not_undone(ask: Call, one_shots: Path, tmp_path: Path) -> None:
+    (one_shots / "broken.wav").unlink()
+    there = tmp_path / "sorted"
+    copy = only(ask("classify", "first", one_shots, "--sort-into", there, "--pattern", "{name}", "--json"))["copies"][0]
+    Path(copy["to"]).write_bytes(b"edited")
+    assert "changed since" in ask("classify", "--undo", there, rc=1).stdout
+    assert Path(copy["to"]).read_bytes() == b"edited"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("--dry-run",), "--sort-into"),
+        (("--pattern", "{class}"), "--sort-into"),
+        (("--sort-into", "{folder}/out"), "lies inside"),
+        (("--sort-into", "{folder}/a.wav"), "lies inside"),
+        (("--sort-into", "out", "--pattern", "{label}/{name}"), "does not know"),
+        (("--sort-into", "out", "--windows"), "as a whole"),
+        (("--sort-into", "out", "--undo", "out"), "Undo first"),
+    ],
+)
+def test_sorting_refuses_before_it_listens(ask: Call, one_shots: Path, arguments: tuple[str, ...], reason: str) -> None:
+    filled = [argument.replace("{folder}", str(one_shots)) for argument in arguments]
+    refused = only(ask("classify", "first", one_shots, *filled, "--json", rc=1))
+    assert reason in f"{refused['error']} {refused['advice']}"
+
+
+def test_classify_needs_a_run_and_files_unless_it_undoes(ask: Call) -> None:
+    assert "Missing argument" in ask("classify", rc=2).output
+    assert "Missing argument" in ask("classify", "first", rc=2).output
