@@ -31,7 +31,7 @@ def show_splits(dataset: Dataset, found: Review | None) -> None:
 
         parts.figure(class_balance_figure(counts, theme()), key=f"split-balance-{dataset.id}")
     with right, st.container(border=True, height="stretch"):
-        _again(dataset)
+        _again(dataset, found)
     _leakage(found)
     _sources(dataset, sources)
     _proposal(dataset, found)
@@ -177,8 +177,10 @@ def _take(dataset: Dataset, groups: list[ProposedGroup]) -> None:
 # -- splitting anew ------------------------------------------------------------------------------
 
 
-def _again(dataset: Dataset) -> None:
+def _again(dataset: Dataset, found: Review | None) -> None:
     parts.section("Split anew")
+    # Equal sounds stay equal, whatever changed in the dataset since they were found.
+    twins = found.report.twins if found else ()
     with st.form(f"resplit-{dataset.id}", border=False):
         share = st.slider(
             "Train up to, validation up to (%)",
@@ -192,12 +194,17 @@ def _again(dataset: Dataset) -> None:
             "Keep every source in one split", value=True, help="Turn off only to see how much it flatters."
         )
         done = st.form_submit_button("Split anew", icon=":material/call_split:")
+    st.caption(
+        "Sounds that the health report found to be the same stay together."
+        if found
+        else "Only identical sounds are known to be the same: check the dataset under Health to find near duplicates."
+    )
     if done:
         with error_boundary():
             train, val = share[0] / 100, (share[1] - share[0]) / 100
             fractions = (train, round(val, 4), round(1 - train - val, 4))
             editor = workspace().edit(dataset.id, by=owner(), base=dataset.version)
-            editor.resplit(seed=int(seed), fractions=fractions, grouping="given" if whole else "none")
+            editor.resplit(seed=int(seed), fractions=fractions, grouping="given" if whole else "none", twins=twins)
             st.rerun()
 
 

@@ -4,7 +4,16 @@ import json
 
 import pytest
 
-from samplemind_core.data.findings import FactWeight, Finding, HealthReport, Leakage, ProposedGroup, Score, Shortcuts
+from samplemind_core.data.findings import (
+    FactWeight,
+    Finding,
+    HealthReport,
+    Leakage,
+    ProposedGroup,
+    Score,
+    Shortcuts,
+    Twin,
+)
 from samplemind_core.data.health import state_of
 from samplemind_core.data.incoming import dataset_folder
 from samplemind_core.data.review import finding_key
@@ -29,6 +38,7 @@ def checked(seeded):
     )  # fmt: skip
     report = HealthReport(
         "d1", state_of(clips), 1.0, 2.0, {"clips": 60}, findings,
+        (Twin(ids[0], ids[4], False, 0.99), Twin(ids[1], ids[3], False, 0.99)),
         groups=(ProposedGroup("TR-808", tuple(ids[:6]), ("pack0", "pack1"), ("the name says TR-808",)),),
         leakage=Leakage(12, (ids[4],), (), Score(0.91, 0.9, 0.92, 5), Score(0.84, 0.82, 0.86, 5), 0.07, 0.05, 0.09,
                         "A forest on averages.", "A random split flatters by 7 points."),
@@ -116,3 +126,14 @@ def test_proposed_sources_can_be_taken(visit, checked):
     newest = checked.store.versions.all("d1")[-1]
     assert newest.message == "Took 1 proposed source"
     assert len(checked.store.datasets.clips("d1", source="TR-808")) == 6
+
+
+def test_splitting_anew_keeps_sounds_together_that_the_report_found_to_be_the_same(visit, checked):
+    # Of five equal packs three are trained on; without the twins one of these two pairs would be parted.
+    app = visit("data", section="splits")
+    assert "found to be the same stay together" in text(app)
+    next(button for button in app.button if button.label == "Split anew").click().run()
+    assert not app.error
+    sides = [clip.split for clip in checked.store.datasets.clips("d1")]
+    assert (sides[0], sides[1]) == (sides[4], sides[3])
+    assert len(set(sides)) == 3
