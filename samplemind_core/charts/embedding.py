@@ -127,7 +127,8 @@ def map_figure(
         xaxis=plain,
         yaxis=plain,
         legend=legend,
-        dragmode="lasso",
+        # Streamlit lets a click choose a point only while dragging does not: the lasso is one of the tools above.
+        dragmode="pan",
         clickmode="event+select",
         newselection={"line": {"color": palette(theme).text, "width": 1, "dash": "dot"}},
         **base,
@@ -156,7 +157,8 @@ def _trace(
     shared: dict[str, Any] = {
         "mode": "markers",
         "name": safe(name, 24),
-        "customdata": ids[:, None],
+        # Lists: arrays of arrays reach the page's selection as mappings.
+        "customdata": ids[:, None].tolist(),
         "hovertext": texts,
         "hovertemplate": "%{hovertext}<extra></extra>",
     }

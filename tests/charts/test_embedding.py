@@ -24,6 +24,9 @@ def test_every_clip_is_drawn_once_in_the_colour_of_its_class(theme) -> None:
     assert len({trace.marker.symbol for trace in chart.data}) == 3
     assert sorted(int(row[0]) for trace in chart.data for row in trace.customdata) == [5, 6, 7, 8]
     assert {trace.type for trace in chart.data} == {"scattergl"}
+    # As Streamlit has it, clicks choose points only where dragging does not.
+    assert chart.layout.dragmode == "pan"
+    assert type(chart.data[0].customdata[0]) is list
     assert "4 clips in 2 dimensions" in chart.layout.meta["alt"]
 
 

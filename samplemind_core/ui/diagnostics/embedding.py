@@ -208,7 +208,9 @@ def _chosen(picked: Picked, embeddings: Embeddings, dims: int) -> None:
     chosen = [clip_id for clip_id in st.session_state.get("map-chosen", []) if clip_id in here]
     names = {clip_id: picked.clips[clip_id].name for clip_id in embeddings.clip_ids.tolist()}
     if not chosen:
-        how = "Click a point, or draw around some, to hear them" if dims == 2 else "Points can be chosen in 2-D"
+        how = "Click a point, or take the lasso above the map and draw around some, to hear them"
+        if dims != 2:
+            how = "Points can be chosen in 2-D"
         st.caption(f"{how}; or find one by name.")
     one = chosen[0] if len(chosen) == 1 else None
     st.text_input(
