@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -132,6 +134,41 @@ class _Heard:
     duration_s: float = 0.0
     seconds: float = 0.0
     error: str | None = None
+
+
+class _Sharing:
+    """Half of torch's threads for the network while the next files are decoded, in any number of streams at once.
+
+    With a thread per core beside the decoders, every operation waits for a core that is busy decoding:
+    on two cores a folder took twice as long. torch keeps one number for threads that are yet to
+    start, so the first stream remembers it and the last one puts it back.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._before = 1
+
+    @contextmanager
+    def threads(self, num_windows: int) -> Iterator[None]:
+        if num_windows == 1:  # one upload: nothing is decoded meanwhile
+            yield
+            return
+        with self._lock:
+            if self._inside == 0:
+                self._before = torch.get_num_threads()
+            self._inside += 1
+            torch.set_num_threads(max(1, self._before // 2))
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside -= 1
+                # Of this thread at any rate; what threads to come are given is right after the last stream.
+                torch.set_num_threads(self._before)
+
+
+_SHARING = _Sharing()
 
 
 class Classifier:
@@ -273,7 +310,11 @@ class Classifier:
     def _judge(self, batch: Sequence[_Heard], keep_signals: bool) -> list[Result]:
         good = [heard for heard in batch if heard.window is not None]
         started = time.perf_counter()
-        judged = self.judge(np.stack([heard.window for heard in good if heard.window is not None])) if good else None
+        judged = None
+        if good:
+            windows = np.stack([heard.window for heard in good if heard.window is not None])
+            with _SHARING.threads(len(windows)):
+                judged = self.judge(windows)
         share = (time.perf_counter() - started) / max(1, len(good))
         results, row = [], 0
         for heard in batch:

@@ -127,3 +127,26 @@ def test_results_come_in_order_as_they_are_ready(classifier: Classifier) -> None
     assert next(stream).name == "0.wav"
     assert len(taken) < 200  # not read to the end before the first answer
     assert [result.name for result in stream] == [f"{number}.wav" for number in range(1, 200)]
+
+
+def test_torch_keeps_its_threads(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.get_num_threads()
+    judge, during = classifier.judge, []
+
+    def watch(windows: np.ndarray) -> object:
+        during.append((len(windows), torch.get_num_threads()))
+        return judge(windows)
+
+    torch.set_num_threads(4)
+    try:
+        monkeypatch.setattr(classifier, "judge", watch)
+        classifier.predict([("a.wav", sound()), ("b.wav", sound(seed=1))])
+        classifier.predict([("a.wav", sound())])
+        assert during == [(2, 2), (1, 4)]
+        assert torch.get_num_threads() == 4
+        monkeypatch.setattr(classifier, "judge", lambda windows: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            classifier.predict([("a.wav", sound()), ("b.wav", sound())])
+        assert torch.get_num_threads() == 4
+    finally:
+        torch.set_num_threads(before)
