@@ -241,7 +241,8 @@ def _outliers(picked: Picked, embeddings: Embeddings, key: tuple[Any, ...]) -> N
         "Which", ["Far from all", "Among another class"], default="Far from all", required=True, key="map-outliers",
         label_visibility="collapsed",
     )  # fmt: skip
-    found = _apartness(embeddings, key)
+    with st.spinner("Looking for samples that lie apart", show_time=True):
+        found = _apartness(embeddings, key)
     if which == "Among another class":
         rows = np.lexsort((found.distance, found.agreement))[:MAX_OUTLIERS]
         rows = rows[found.agreement[rows] < 0.5]

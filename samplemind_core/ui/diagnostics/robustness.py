@@ -172,7 +172,7 @@ def _broken(picked: Picked, model: PickedModel, found: Robustness, curve: Curve,
     chance = "more than chance" if step.p_value < 0.05 else "no more than chance might do"
     st.caption(
         f"{words.plural(step.broken, 'sample')} broken, {step.fixed:,} fixed: {chance} "
-        f"(exact McNemar p = {step.p_value:.3f})."
+        f"(exact McNemar p {'< 0.001' if step.p_value < 0.001 else f'= {step.p_value:.3f}'})."
     )
     rows = found.broken_clips(step)[:MAX_HEARD]
     sounds = []
@@ -186,8 +186,9 @@ def _broken(picked: Picked, model: PickedModel, found: Robustness, curve: Curve,
             st.caption(f"{parts.safe(clip.name)} cannot be played: {parts.safe(error.problem)}")
             continue
         answer = f"{found.class_names[said]} {words.confidence(sure)}"
-        sounds.append(Sound(clip_url(clip_id), clip.name, (f"clean: {clip.label}",)))
-        sounds.append(Sound(changed, f"{clip.name}, {label}", (f"called {answer}",)))
+        short = clip.name.rsplit("/", 1)[-1]
+        sounds.append(Sound(clip_url(clip_id), short, (f"clean: {clip.label}",)))
+        sounds.append(Sound(changed, f"{label}: {answer}", (short,)))
     if sounds:
         player_list(sounds, key=f"withstood-broken-{curve.probe}-{step.level}")
 
