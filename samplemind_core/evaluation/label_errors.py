@@ -2,7 +2,7 @@
 
 Confident learning counts, class by class, the clips whose probability of another class is as high as
 that class's own clips usually get. A class that the network is generally unsure of is not suspected
-for that alone.
+for that alone. The counting is cleanlab's.
 """
 
 from __future__ import annotations
@@ -103,13 +103,18 @@ def find_label_errors(
     # A class without clips has no usual probability to be held against; nothing is suspected to be of it.
     probs = softmax(scores[:, present])
     places = np.searchsorted(present, labels)
-    joint = confident_joint(probs, places)
-    flagged = _flagged(probs, places, joint)
+    # Takes seconds to import, and only this needs it.
+    from cleanlab.count import compute_confident_joint
+    from cleanlab.filter import find_label_issues
+    from cleanlab.rank import get_normalized_margin_for_each_label
+
+    joint = compute_confident_joint(places, probs)
+    flagged = find_label_issues(places, probs, confident_joint=joint, n_jobs=1)
+    quality = get_normalized_margin_for_each_label(places, probs)
     rows = np.arange(len(labels))
     others = probs.copy()
     others[rows, places] = -1.0
     best = others.argmax(axis=1)
-    quality = (probs[rows, places] - probs[rows, best] + 1) / 2
     order = np.lexsort((quality, ~flagged))
     ids = np.asarray(clip_ids)
     return LabelErrors(
@@ -166,53 +171,3 @@ def write_kept_label(root: Path, dataset_id: str, clip_id: int, label: str) -> N
 
 def _kept_file(root: Path, dataset_id: str) -> Path:
     return root / "datasets" / dataset_id / "kept_labels.json"
-
-
-def confident_joint(probs: npt.NDArray[np.float64], labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Return how many clips of each label (rows) probably are of each class (columns).
-
-    A clip counts for the class whose probability reaches what that class's own clips have on average;
-    for the most probable one if several do, for none if none does. Counts are then scaled so that each
-    label has as many clips as it has.
-
-    Parameters
-    ----------
-    probs : ndarray, shape (N, C)
-        Out of fold.
-    labels : ndarray of int, shape (N,)
-        Each of the C classes occurs.
-
-    Returns
-    -------
-    ndarray, shape (C, C)
-        Sums to N.
-    """
-    num_classes = probs.shape[1]
-    usual = np.array([probs[labels == place, place].mean() for place in range(num_classes)])
-    confident = np.where(probs >= usual, probs, -1.0)
-    counted = confident.max(axis=1) >= 0
-    joint = np.zeros((num_classes, num_classes))
-    np.add.at(joint, (labels[counted], confident.argmax(axis=1)[counted]), 1.0)
-    # A label none of whose clips is confident of anything is taken at its word.
-    empty = joint.sum(axis=1) == 0
-    joint[np.flatnonzero(empty), np.flatnonzero(empty)] = 1.0
-    sizes = np.bincount(labels, minlength=num_classes)
-    return np.asarray(joint / joint.sum(axis=1, keepdims=True) * sizes[:, None])
-
-
-def _flagged(
-    probs: npt.NDArray[np.float64], labels: npt.NDArray[np.int64], joint: npt.NDArray[np.float64]
-) -> npt.NDArray[np.bool_]:
-    """Return which clips (N,) are counted as wrong: the clearest of each label and class, as many as estimated."""
-    flagged = np.zeros(len(labels), dtype=bool)
-    for label, row in enumerate(joint):
-        members = np.flatnonzero(labels == label)
-        for other, count in enumerate(row):
-            number = round(float(count))
-            if other == label or not number:
-                continue
-            margin = probs[members, other] - probs[members, label]
-            clearest = members[np.argsort(-margin, kind="stable")[:number]]
-            # Never a clip that the network would call what it is called.
-            flagged[clearest[probs[clearest, other] > probs[clearest, label]]] = True
-    return flagged

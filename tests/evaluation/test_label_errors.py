@@ -6,12 +6,7 @@ import numpy as np
 import pytest
 
 from samplemind_core.errors import DataError, StorageError
-from samplemind_core.evaluation.label_errors import (
-    confident_joint,
-    find_label_errors,
-    read_kept_labels,
-    write_kept_label,
-)
+from samplemind_core.evaluation.label_errors import find_label_errors, read_kept_labels, write_kept_label
 from samplemind_core.evaluation.metrics import softmax
 
 
@@ -45,14 +40,6 @@ def test_right_labels_are_hardly_doubted() -> None:
     found = find_label_errors(logits, true, "abcd", np.arange(1_000))
     assert found.num_estimated < 25
     assert all(issue.suggested_probability > issue.label_probability for issue in found.issues if issue.flagged)
-
-
-def test_the_joint_by_hand() -> None:
-    # Usual probabilities: a 0.6 (of 0.9, 0.3), b 0.7 (of 0.8, 0.6).
-    probs = np.array([[0.9, 0.1], [0.3, 0.7], [0.2, 0.8], [0.4, 0.6]])
-    labels = np.array([0, 0, 1, 1])
-    # The last clip reaches neither; the one of b that counts stands for both.
-    np.testing.assert_allclose(confident_joint(probs, labels), [[1.0, 1.0], [0.0, 2.0]])
 
 
 def test_a_class_that_is_generally_unsure_is_not_suspected_for_that() -> None:

@@ -147,8 +147,8 @@ def sound(batch: Batch, answer: Answer) -> Sound:
     """Return a line of the list."""
     near = answer.details.get("prediction_set") or []
     among = f"one of {', '.join(near)}" if len(near) > 1 else ""
-    called = f"{answer.label or NONE} · {words.confidence(answer.confidence)}"
-    return Sound(answer_url(batch.id, answer.position), answer.file or answer.name, (called, among))
+    details = (answer.label or NONE, words.confidence(answer.confidence), among)
+    return Sound(answer_url(batch.id, answer.position), answer.file or answer.name, details)
 
 
 def filters(batch: Batch, summary: AnswerSummary) -> tuple[AnswerFilter, Order]:
