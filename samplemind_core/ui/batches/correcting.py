@@ -15,24 +15,24 @@ from samplemind_core.ui.state import error_boundary, owner, workspace
 ANOTHER = "Another class …"
 
 
-def correct_answers(batch: Batch, found: Sequence[Answer], class_names: Sequence[str]) -> None:
-    """Draw the correction of some files of a list."""
+def correct_answers(batch: Batch, found: Sequence[Answer], class_names: Sequence[str], *, title: str, key: str) -> None:
+    """Draw the correction of some files of a list, under a title that opens it."""
     from samplemind_core.batches.review import correct_answer
 
     names = {answer.position: f"{answer.file or answer.name} · {answer.label or 'none of these'}" for answer in found}
-    with st.expander("Something is wrong here", icon=":material/edit:"):
+    with st.expander(title, icon=":material/edit:"):
         chosen = st.multiselect(
             "Files",
             list(names),
             format_func=lambda position: names.get(position, ""),
-            key=f"wrong-files-{batch.id}",
+            key=f"{key}-files-{batch.id}",
             placeholder="Choose files",
         )
 
         def submit(label: str) -> list[Correction]:
             return [correct_answer(workspace(), batch.id, position, label, by=owner()) for position in chosen]
 
-        _form(class_names, submit, key=f"wrong-{batch.id}", ready=bool(chosen))
+        _form(class_names, submit, key=f"{key}-{batch.id}", ready=bool(chosen))
 
 
 def correct_upload(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NoReturn, get_args
+from typing import TYPE_CHECKING, NoReturn, get_args
 
 import streamlit as st
 
@@ -18,7 +18,11 @@ from samplemind_core.ui.player import Sound, player_list
 from samplemind_core.ui.state import error_boundary, theme, workspace
 from samplemind_core.ui.task_progress import task_progress
 
+if TYPE_CHECKING:
+    from samplemind_core.batches.ranking import Suggestion
+
 ROWS = 50
+SUGGESTED = 20
 NONE = "none of these"
 FAILED = "could not be read"
 ORDERS: dict[Order, str] = {
@@ -126,7 +130,38 @@ def answers(batch: Batch, summary: AnswerSummary) -> None:
         with st.expander(f"Could not be read ({len(failed):,} on this page)", expanded=not heard):
             parts.facts(failed)
     if heard and batch.kind != "page":
-        correct_answers(batch, heard, class_names(batch, summary))
+        correct_answers(batch, heard, class_names(batch, summary), title="Something is wrong here", key="wrong")
+        worth_a_label(batch, class_names(batch, summary))
+
+
+def worth_a_label(batch: Batch, names: Sequence[str]) -> None:
+    """Draw the files that a label would help most with, to hear and to name."""
+    found: list[Suggestion] = []
+    with st.expander("Ten minutes for labelling?", icon=":material/lightbulb:"):
+        if not st.toggle("Find the files most worth a label", key=f"worth-{batch.id}"):
+            st.caption("Those that the network cannot decide about, each unlike the others.")
+            return
+        from samplemind_core.batches.ranking import suggest
+
+        with error_boundary():
+            with st.spinner("Looking for the files that teach most", show_time=True):
+                found = suggest(workspace(), batch.id, SUGGESTED)
+            if not found:
+                st.caption("No file of this batch can be heard any more.")
+                return
+            player_list(
+                [
+                    Sound(
+                        answer_url(batch.id, one.answer.position),
+                        one.answer.file or one.answer.name,
+                        (one.reason, f"{one.uncertainty:.0%} undecided"),
+                    )
+                    for one in found
+                ],
+                key="worth-list",
+            )
+    if found:
+        correct_answers(batch, [one.answer for one in found], names, title="Say what they are", key="worth-label")
 
 
 def _silent_list(found: Sequence[Answer]) -> None:
