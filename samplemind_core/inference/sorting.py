@@ -24,8 +24,6 @@ from samplemind_core.errors import ConfigError, NotFoundError, StoppedError, Sto
 from samplemind_core.files import make_folder, storage_error
 
 if TYPE_CHECKING:
-    
-if TYPE_CHECKING:
     from samplemind_core.inference.classifier import Result
 
 DEFAULT_PATTERN = "{class}/{name}"
