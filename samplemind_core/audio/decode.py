@@ -14,6 +14,7 @@ import io
 import os
 import stat
 import struct
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ import soxr
 from numpy.typing import NDArray
 
 from samplemind_core.audio import container
+from samplemind_core.audio.pcm import PlainWav, open_plain
 from samplemind_core.errors import (
     AudioError,
     AudioLimitError,
@@ -53,6 +55,8 @@ CANCELLED_DB = -20.0
 """Level of the mono mix below the loudest channel from which the channels count as cancelling."""
 
 _BLOCK_SAMPLES = 1 << 20
+_SHORT_SAMPLES = 1 << 18
+_KEPT_RESAMPLERS = 4
 _UNKNOWN_FRAMES = 1 << 62
 _CONTAINERS = {
     "WAV": (".wav", ".wave"),
@@ -275,7 +279,9 @@ class _Source:
 
 
 @contextmanager
-def _opened(source: Path | bytes, name: str, limits: Limits) -> Iterator[tuple[sf.SoundFile, AudioInfo, str]]:
+def _opened(
+    source: Path | bytes, name: str, limits: Limits
+) -> Iterator[tuple[sf.SoundFile | PlainWav, AudioInfo, str]]:
     """Yield the open sound, its header's info and its name for messages, all limits checked."""
     shown = printable(name or (source.name if isinstance(source, Path) else "The upload"))
     suffix = Path(name or (source if isinstance(source, Path) else "")).suffix.lower()
@@ -290,12 +296,7 @@ def _opened(source: Path | bytes, name: str, limits: Limits) -> Iterator[tuple[s
                 "Cut it into single samples, or raise SAMPLEMIND_MAX_FILE_MB.",
             )
         notes: list[str] = []
-        stream = _prepared(raw, num_bytes, shown, notes)
-        try:
-            sound = sf.SoundFile(_Source(stream))
-        except RuntimeError as error:  # libsndfile's errors are RuntimeErrors
-            raise _unreadable(shown, raw, _reason(error)) from None
-        with closing(sound):
+        with closing(_prepared(raw, num_bytes, shown, notes)) as sound:
             info = _describe(sound, num_bytes, shown, limits)
             expected = _CONTAINERS[info.container]
             if suffix in AUDIO_SUFFIXES and suffix not in expected:
@@ -330,8 +331,8 @@ def _open_file(path: Path, shown: str) -> BinaryIO:
         raise UnreadableAudioError(f"{shown} cannot be opened: {reason}.", "Check the path.") from None
 
 
-def _prepared(raw: BinaryIO, num_bytes: int, shown: str, notes: list[str]) -> BinaryIO:
-    """Return the stream to decode, once its header keeps its promises."""
+def _prepared(raw: BinaryIO, num_bytes: int, shown: str, notes: list[str]) -> sf.SoundFile | PlainWav:
+    """Return the sound to decode, once its header keeps its promises."""
     raw.seek(0)
     head = raw.read(container.HEAD_BYTES)
     if container.is_foreign(head):
@@ -354,11 +355,16 @@ def _prepared(raw: BinaryIO, num_bytes: int, shown: str, notes: list[str]) -> Bi
             notes.append(f"The end is missing: {held} are there and used.")
     elif head[:4] == b"OggS" and container.ogg_is_cut(raw, num_bytes):
         raise _truncated(shown, "only a part of the last page")
+    if (plain := open_plain(raw, head, payload, num_bytes)) is not None:
+        return plain
     stream.seek(0)
-    return stream
+    try:
+        return sf.SoundFile(_Source(stream))
+    except RuntimeError as error:  # libsndfile's errors are RuntimeErrors
+        raise _unreadable(shown, raw, _reason(error)) from None
 
 
-def _describe(sound: sf.SoundFile, num_bytes: int, shown: str, limits: Limits) -> AudioInfo:
+def _describe(sound: sf.SoundFile | PlainWav, num_bytes: int, shown: str, limits: Limits) -> AudioInfo:
     if sound.format not in _CONTAINERS:
         raise UnreadableAudioError(
             f"{shown} is not in a supported format (it looks like {sound.format_info}).",
@@ -386,8 +392,31 @@ def _describe(sound: sf.SoundFile, num_bytes: int, shown: str, limits: Limits) -
     return AudioInfo(rate, channels, frames, frames / rate, sound.format, sound.subtype, num_bytes)
 
 
+class _Resamplers(threading.local):
+    """Resamplers of this thread, kept: designing a filter takes as long as resampling a one-shot."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[int, int], soxr.ResampleStream] = {}
+
+    def whole(self, mono: NDArray[np.float32], from_hz: int, to_hz: int) -> NDArray[np.float32]:
+        """Return a short waveform (T,) at another rate: the same numbers as from a new resampler."""
+        # Taken out while in use, so that one that failed is never met again.
+        resampler = self._kept.pop((from_hz, to_hz), None)
+        if resampler is None:
+            resampler = soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32", quality="HQ")
+        result: NDArray[np.float32] = resampler.resample_chunk(mono, last=True)
+        resampler.clear()
+        if len(self._kept) >= _KEPT_RESAMPLERS:
+            del self._kept[next(iter(self._kept))]  # the one that was not used for longest
+        self._kept[from_hz, to_hz] = resampler
+        return result
+
+
+_resamplers = _Resamplers()
+
+
 def _stream(
-    sound: sf.SoundFile,
+    sound: sf.SoundFile | PlainWav,
     info: AudioInfo,
     sample_rate_hz: int,
     mix: Callable[[NDArray[np.float32]], NDArray[np.float32]],
@@ -410,7 +439,10 @@ def _stream(
         last = len(block) == 0 or (len(block) < size and frames >= info.frames)
         if last and resamples and not parts and len(mono):
             # The same numbers as from a stream, for less: most samples are one block.
-            whole = soxr.resample(mono, info.sample_rate_hz, sample_rate_hz, quality="HQ")
+            if len(mono) <= _SHORT_SAMPLES:
+                whole = _resamplers.whole(mono, info.sample_rate_hz, sample_rate_hz)
+            else:
+                whole = soxr.resample(mono, info.sample_rate_hz, sample_rate_hz, quality="HQ")
             return np.ascontiguousarray(whole, dtype=np.float32), energy
         if resamples and resampler is None:
             resampler = soxr.ResampleStream(info.sample_rate_hz, sample_rate_hz, 1, dtype="float32", quality="HQ")
@@ -420,7 +452,7 @@ def _stream(
             return np.ascontiguousarray(whole, dtype=np.float32), energy
 
 
-def _read(sound: sf.SoundFile, size: int, shown: str) -> NDArray[np.float32]:
+def _read(sound: sf.SoundFile | PlainWav, size: int, shown: str) -> NDArray[np.float32]:
     """Return the next block, (frames, channels); empty at the end."""
     try:
         block: NDArray[np.float32] = sound.read(size, dtype="float32", always_2d=True)

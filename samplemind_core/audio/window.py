@@ -35,6 +35,18 @@ def fit_window(waveform: NDArray[np.floating[Any]], config: FeatureConfig) -> tu
     EmptyAudioError, AudioError
         No samples; not of shape (T,).
     """
+    part, start = crop_window(waveform, config)
+    return _padded(part, config.num_samples), start
+
+
+def crop_window(waveform: NDArray[np.floating[Any]], config: FeatureConfig) -> tuple[NDArray[np.float32], int]:
+    """Return the window of :func:`fit_window` without its padding, (at most num_samples,), and where it starts.
+
+    Raises
+    ------
+    EmptyAudioError, AudioError
+        No samples; not of shape (T,).
+    """
     samples = _mono(waveform)
     size = config.num_samples
     start = 0
@@ -43,7 +55,7 @@ def fit_window(waveform: NDArray[np.floating[Any]], config: FeatureConfig) -> tu
         energy = np.concatenate(([0.0], np.cumsum(np.square(samples, dtype=np.float64))))
         windows = energy[size:] - energy[:-size]
         start = int(np.argmax(windows >= windows.max() - 1e-12 * energy[-1]))
-    return _padded(samples[start : start + size], size), start
+    return samples[start : start + size], start
 
 
 def fit_windows(

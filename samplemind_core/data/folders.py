@@ -108,12 +108,14 @@ def read_file(path: Path, max_bytes: int) -> bytes:
     # What was a file when the folder was searched may be a pipe by now: O_NONBLOCK never waits for a writer.
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
     try:
-        with os.fdopen(os.open(path, flags), "rb") as stream:
+        with os.fdopen(os.open(path, flags), "rb", buffering=0) as stream:
             status = os.fstat(stream.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise UnreadableAudioError(f"{shown} is not a regular file.", "Choose a file.")
             parts, size = [], 0
-            while (part := stream.read(_CHUNK)) or status.st_size > max_bytes:
+            # A byte more than there should be: most files are one piece, and the next one is empty.
+            chunk = min(status.st_size + 1, _CHUNK)
+            while (part := stream.read(chunk)) or status.st_size > max_bytes:
                 parts.append(part)
                 size += len(part)
                 if max(size, status.st_size) > max_bytes:
@@ -125,7 +127,7 @@ def read_file(path: Path, max_bytes: int) -> bytes:
         raise UnreadableAudioError(f"{shown} cannot be read: {error.strerror}.", "Check its access rights.") from None
     if not size:
         raise EmptyAudioError(f"{shown} is an empty file (0 bytes).", "Copy or export it again.")
-    return b"".join(parts)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _reader(path: Path, max_bytes: int) -> Reader:

@@ -345,3 +345,12 @@ def test_decoding_loads_neither_torch_nor_librosa() -> None:
         "sys.exit(bool({'torch', 'librosa', 'scipy'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_resampler_that_is_kept_gives_the_numbers_of_a_new_one() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        for rate_hz in (44_100, 48_000, 39_063, 8_000, 96_000, 11_025):
+            samples = rng.uniform(-0.5, 0.5, int(rng.integers(1, 30_000))).astype(np.float32)
+            result = decode(written(samples, subtype="FLOAT", rate=rate_hz), RATE).waveform
+            assert np.array_equal(result, soxr.resample(samples, rate_hz, RATE, quality="HQ"))

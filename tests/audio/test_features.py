@@ -184,3 +184,15 @@ def test_windows_refuse_what_they_cannot_use() -> None:
     for hop_s in (0.0, -1.0, 0.06):
         with pytest.raises(ConfigError, match="hop_s"):
             fit_windows(np.ones(10), SMALL, hop_s)
+
+
+@pytest.mark.parametrize("config", GRID, ids=str)
+def test_a_clip_without_its_padding_is_bitwise_the_padded_one(config: FeatureConfig) -> None:
+    front_end = LogMel(config)
+    rng = np.random.default_rng(0)
+    for size in (1, config.n_fft // 2, config.num_samples // 3, config.num_samples):
+        waveform = rng.standard_normal(size).astype(np.float32)
+        waveform[size - size // 4 :] = 0
+        window, _ = fit_window(waveform, config)
+        assert torch.equal(front_end.of_clip(waveform), front_end(torch.from_numpy(window)[None])[0])
+    assert torch.equal(front_end.of_clip(np.zeros(9, np.float32)), torch.zeros(config.shape))
