@@ -101,12 +101,13 @@ def _facets(workspace: Workspace, dataset: Dataset, _request: Request) -> dict[s
     from samplemind_core.data.editing import stacks
 
     sources = workspace.store.datasets.sources(dataset.id)
+    counts = workspace.store.datasets.counts(dataset.id)
     labels: dict[str, int] = dict.fromkeys(dataset.class_names, 0)
+    labels |= {label: sum(row.values()) for label, row in counts.items()}
     splits: dict[str, int] = dict.fromkeys(SPLITS, 0)
-    for counts in sources.values():
-        for label, row in counts.items():
+    for by_label in sources.values():
+        for row in by_label.values():
             for split, number in row.items():
-                labels[label] = labels.get(label, 0) + number
                 splits[split] = splits.get(split, 0) + number
     done, undone = stacks(workspace.store.versions.all(dataset.id))
     return {
@@ -187,6 +188,7 @@ def row_message(clip: Clip, clip_url: ClipUrl) -> dict[str, Any]:
         "id": clip.id,
         "name": clip.name,
         "label": clip.label,
+        "labels": clip.class_labels,
         "source": "" if clip.source == clip.name else clip.source,
         "split": clip.split,
         "duration_s": clip.duration_s if clip.duration_s is None or math.isfinite(clip.duration_s) else None,
@@ -198,7 +200,7 @@ def row_message(clip: Clip, clip_url: ClipUrl) -> dict[str, Any]:
 def _facts(clip: Clip) -> dict[str, str]:
     facts = {
         "File": clip.name,
-        "Class": clip.label or "none yet",
+        "Classes" if clip.labels else "Class": clip.shown_label or "none yet",
         "Split": clip.split + (", excluded" if clip.excluded else ""),
         "Source": clip.source if clip.source != clip.name else "not known",
     }

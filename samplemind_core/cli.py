@@ -87,6 +87,12 @@ def import_(
     ],
     name: Annotated[str, typer.Option(help="Name of the new dataset.")],
     label_column: Annotated[str | None, typer.Option(help="Manifest column of the class.")] = None,
+    labels_column: Annotated[
+        str | None, typer.Option(help="Manifest column of several labels with | between them.")
+    ] = None,
+    flag_columns: Annotated[
+        str | None, typer.Option(help="Manifest columns of 0 and 1, one a label, separated by commas.")
+    ] = None,
     group_column: Annotated[
         str | None, typer.Option(help="Manifest column of the source that a split keeps whole.")
     ] = None,
@@ -108,10 +114,12 @@ def import_(
         options = ImportOptions(
             name_rules=_name_rules(labels, rule or []),
             label_column=label_column,
+            labels_column=labels_column,
+            flag_columns=_names(flag_columns),
             group_column=group_column,
             split_column=split_column,
             path_column=path_column,
-            classes=tuple(part.strip() for part in classes.split(",") if part.strip()) if classes else None,
+            classes=_names(classes),
             seed=seed,
         )
         workspace = Workspace()
@@ -218,7 +226,12 @@ def split(
 @app.command()
 def relabel(
     dataset: Annotated[str, typer.Argument(metavar="DATASET")],
-    label: Annotated[str, typer.Argument(help="The class these clips shall have; a new name becomes a class.")],
+    label: Annotated[
+        str,
+        typer.Argument(
+            help="The class these clips shall have; a new name becomes one. Multi-label datasets take 'a|b'."
+        ),
+    ],
     clips: Annotated[list[str], typer.Argument(metavar="CLIP…", help="Ids or names of clips.")],
     base: Annotated[int | None, typer.Option(help="Refuse if the dataset is no longer at this version.")] = None,
     as_json: Json = False,
@@ -548,6 +561,10 @@ def _show_counts(workspace: Workspace, dataset: Dataset) -> None:
             for label in dataset.class_names
         ],
     )
+
+
+def _names(text: str | None) -> tuple[str, ...] | None:
+    return tuple(part.strip() for part in text.split(",") if part.strip()) if text else None
 
 
 def _shares(text: str) -> tuple[float, float, float]:

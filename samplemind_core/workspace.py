@@ -263,8 +263,13 @@ class Workspace:
         Raises
         ------
         NotFoundError, NameTakenError, ConfigError
+        DataError
+            If the clips of the dataset have several labels.
         """
+        from samplemind_core.data.dataset import require_one_label
+
         found = self.dataset(dataset)
+        require_one_label(found)
         now = time.time()
         chosen = self._free_name(f"{found.name}-{config.preset}") if name is None else _checked_name(name)
         run = Run(

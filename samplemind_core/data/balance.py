@@ -30,18 +30,20 @@ _EXAMPLES = 5
 def class_findings(clips: Sequence[Clip]) -> list[Finding]:
     """Return what is odd about how clips spread over classes and sources; clips are labelled and in a split."""
     found = []
-    counts = Counter(clip.label for clip in clips)
+    counts = Counter(label for clip in clips for label in clip.class_labels)
     sources: dict[str, set[str]] = {}
     classes: dict[str, Counter[str]] = {}
     for clip in clips:
-        sources.setdefault(clip.label, set()).add(clip.source)
-        classes.setdefault(clip.source, Counter())[clip.label] += 1
+        for label in clip.class_labels:
+            sources.setdefault(label, set()).add(clip.source)
+            classes.setdefault(clip.source, Counter())[label] += 1
     small = sorted(name for name in counts if counts[name] < SMALL_CLASS or len(sources[name]) < FEW_SOURCES)
     if small:
         listed = "; ".join(
             f"{printable(name)}: {counted(counts[name], 'clip')} from {counted(len(sources[name]), 'source')}"
             for name in small[:_EXAMPLES]
         )
+        inside = [clip for clip in clips if not set(small).isdisjoint(clip.class_labels)]
         found.append(
             Finding(
                 "small_class",
@@ -51,8 +53,8 @@ def class_findings(clips: Sequence[Clip]) -> list[Finding]:
                 "Clips from further packs help most.",
                 "keep",
                 subjects=tuple(small),
-                clips=tuple(clip_id(clip) for clip in clips if clip.label in set(small)),
-                evidence=tuple(f"class {printable(clip.label)}" for clip in clips if clip.label in set(small)),
+                clips=tuple(clip_id(clip) for clip in inside),
+                evidence=tuple(f"class {printable(clip.shown_label)}" for clip in inside),
             )
         )
     if len(counts) > 1:

@@ -61,6 +61,15 @@ class ClipData:
         return np.flatnonzero(self.split == split)
 
 
+def require_one_label(dataset: Dataset) -> None:
+    """Raise :class:`DataError` where clips have several labels: networks here are trained to name one."""
+    if dataset.multi_label:
+        raise DataError(
+            f"This version trains one label per clip; the clips of dataset '{dataset.name}' have several.",
+            "Listen to it, check and split it on the Data page; to train, import it again with a column of one label.",
+        )
+
+
 def load_clips(
     root: Path,
     store: Store,
@@ -70,10 +79,12 @@ def load_clips(
 ) -> ClipData:
     """Return the clips of a dataset's version as arrays, computing its feature cache if needed.
 
-    Parameters and errors are those of :func:`~samplemind_core.data.cache.feature_cache`.
+    Parameters and errors are those of :func:`~samplemind_core.data.cache.feature_cache`; a dataset of clips
+    with several labels is refused.
     """
     from samplemind_core.data.cache import feature_cache
 
+    require_one_label(dataset)
     log_mel = feature_cache(root, store, dataset, features, progress)
     clips = store.versions.clips(dataset)
     return ClipData(

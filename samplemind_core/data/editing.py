@@ -16,7 +16,18 @@ from typing import TYPE_CHECKING, Any, cast
 from samplemind_core.data.quality import fingerprint_clips
 from samplemind_core.data.sources import Grouping, counted, label_fault, quoted
 from samplemind_core.errors import AudioError, DataError, NotFoundError
-from samplemind_core.store.records import SPLITS, Change, Clip, ClipField, Dataset, EditKind, Split, Version
+from samplemind_core.store.records import (
+    SEPARATOR,
+    SPLITS,
+    Change,
+    Clip,
+    ClipField,
+    Dataset,
+    EditKind,
+    Split,
+    Version,
+    joined,
+)
 from samplemind_core.store.versions import conflict
 
 if TYPE_CHECKING:
@@ -102,6 +113,11 @@ class Editor:
             raise DataError(
                 f"Dataset '{self.dataset.name}' holds ready-made spectrograms; audio cannot be added to it.",
                 "Import the audio as a dataset of its own.",
+            )
+        if self.dataset.multi_label:
+            raise DataError(
+                f"The samples of dataset '{self.dataset.name}' have several labels; these have one each.",
+                "Add them to a dataset of one label per sample.",
             )
         there = {clip.content_hash: clip for clip in self._all()}
         sides: dict[str, Split] = {clip.source: clip.split for clip in self._all() if not clip.excluded}
@@ -192,19 +208,27 @@ class Editor:
     def relabel(self, clip_ids: Collection[int], label: str) -> Version:
         """Give clips another class; a name that is not yet one becomes a class, a class without clips none.
 
+        In a multi-label dataset ``label`` may be several with ``|`` between them, which become all that a clip has.
         Clips that were set aside for want of a label take part from now on, on the side of their source.
         """
-        label = _checked_label(label)
+        labels: tuple[str, ...] = ()
+        if self.dataset.multi_label:
+            several = {part.strip() for part in label.split(SEPARATOR)} - {""}
+            labels = tuple(sorted(map(_checked_label, several or {""})))
+            label = labels[0]
+        else:
+            label = _checked_label(label)
         clips = self._clips(clip_ids)
         sides = self._sides() if any(not clip.label for clip in clips) else {}
         changed = [
-            replace(clip, label=label)
+            replace(clip, label=label, labels=labels)
             if clip.label
-            else replace(clip, label=label, excluded=False, split=sides.get(clip.source, clip.split))
+            else replace(clip, label=label, labels=labels, excluded=False, split=sides.get(clip.source, clip.split))
             for clip in clips
         ]
-        number = sum(clip.label != label for clip in clips)
-        return self._change("relabel", f"relabelled {counted(number, 'sample')} as {label}", changed)
+        number = sum((clip.label, clip.labels) != (label, labels) for clip in clips)
+        message = f"relabelled {counted(number, 'sample')} as {joined(labels) or label}"
+        return self._change("relabel", message, changed)
 
     def exclude(self, clip_ids: Collection[int]) -> Version:
         """Set clips aside: they stay stored, but are neither trained on nor counted."""
@@ -282,7 +306,7 @@ class Editor:
         # A clip without a known source carries its own name.
         known = [None if grouping == "none" or clip.source == clip.name else clip.source for clip in clips]
         chosen, _ = choose_splits(
-            [clip.label for clip in clips],
+            [clip.labels or clip.label for clip in clips],
             known,
             sound_keys(clips, twins),
             [None] * len(clips),
@@ -395,7 +419,7 @@ class Editor:
         if not changes and not added:
             raise DataError("That changes nothing: these samples are so already.", "Choose others, or another value.")
         active = [*(clip for clip in after if not clip.excluded), *added]
-        class_names = tuple(sorted({clip.label for clip in active if clip.label}))
+        class_names = tuple(sorted({name for clip in active for name in clip.class_labels}))
         _check(active, class_names)
         version = Version(
             dataset_id=self.dataset.id,
@@ -438,7 +462,7 @@ def stacks(versions: Sequence[Version]) -> tuple[list[Version], list[Version]]:
     return done, undone
 
 
-_FIELDS: tuple[ClipField, ...] = ("label", "source", "split", "excluded")
+_FIELDS: tuple[ClipField, ...] = ("label", "labels", "source", "split", "excluded")
 _NAME = "A class has 1 to 200 printable characters."
 
 

@@ -290,6 +290,7 @@ def _run(
             seed=plan.options.seed,
             created_at=time.time(),
             synthetic=plan.options.synthetic,
+            multi_label=plan.found.multi_label,
             warnings=(
                 *plan.found.warnings,
                 *warnings,
@@ -335,7 +336,7 @@ def _class_names(accepted: Sequence[_Accepted], rejects: Sequence[Reject]) -> tu
             f"There is nothing to import: no usable sample was found.{refused}",
             "Expected WAV, FLAC, AIFF, MP3 or Ogg files in one folder per class.",
         )
-    names = sorted({item.candidate.label for item in accepted} - {""})
+    names = sorted({name for item in accepted for name in item.candidate.labels or (item.candidate.label,)} - {""})
     if not names:
         raise DataError(
             f"None of the names of {len(accepted):,} usable samples says a class, for example "
@@ -356,7 +357,7 @@ def _choose(accepted: Sequence[_Accepted], plan: _Plan) -> tuple[list[Split], li
     labelled = [item for item in accepted if item.candidate.label]
     clips = [item.candidate for item in labelled]
     chosen, warnings = choose_splits(
-        [clip.label for clip in clips],
+        [clip.labels or clip.label for clip in clips],
         [clip.source for clip in clips],
         [item.content_hash for item in labelled],
         [clip.split for clip in clips],
@@ -395,6 +396,7 @@ def _clips(accepted: Sequence[_Accepted], chosen: Sequence[Split], class_names: 
                 num_bytes=info.num_bytes,
                 extra=extra,
                 excluded=not candidate.label,
+                labels=candidate.labels,
             )
         )
     return clips

@@ -1,4 +1,4 @@
-"""CSV manifests: one row a clip, with its path, label and optionally group, split and fold."""
+"""CSV manifests: one row a clip, with its path, label or labels, and optionally group, split and fold."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Literal
 
 from samplemind_core.audio.decode import printable
 from samplemind_core.data.sources import (
@@ -21,7 +22,7 @@ from samplemind_core.data.sources import (
     quoted,
 )
 from samplemind_core.errors import AudioError, ManifestError
-from samplemind_core.store.records import Reject, Split
+from samplemind_core.store.records import SEPARATOR, Reject, Split
 
 Lookup = Callable[[str], "tuple[str, Reader] | str"]
 
@@ -35,6 +36,9 @@ SPLIT_WORDS: dict[str, Split] = {
     "test": "test",
     "testing": "test",
 }
+FLAG_WORDS = {"": False, "0": False, "0.0": False, "no": False, "false": False} | dict.fromkeys(
+    ("1", "1.0", "yes", "true"), True
+)
 MAX_FOLD = 64
 _ADVICE = "Expected a CSV file whose first line names its columns, path and label among them."
 
@@ -42,7 +46,8 @@ _ADVICE = "Expected a CSV file whose first line names its columns, path and labe
 @dataclass(frozen=True, slots=True)
 class _Columns:
     path: int
-    label: int
+    labels: tuple[int, ...]
+    how: Literal["one", "several", "flags"]
     group: int | None
     split: int | None
     fold: int | None
@@ -82,10 +87,10 @@ def read_manifest(read: Reader, title: str, options: ImportOptions, lookup: Look
     rows = _rows(text, title)
     header = next(rows, (0, []))[1]
     columns = _columns(header, title, options)
-    found = Found([], [], warnings, columns.grouping)
+    found = Found([], [], warnings, columns.grouping, columns.how != "one")
     selection = Selection(options.classes)
     seen: dict[str, int] = {}
-    special = {columns.path, columns.label, columns.group, columns.split, columns.fold}
+    special = {columns.path, *columns.labels, columns.group, columns.split, columns.fold}
     wants_split = False
     for line, cells in rows:
         name = printable(cells[columns.path]) if len(cells) > columns.path else ""
@@ -93,10 +98,11 @@ def read_manifest(read: Reader, title: str, options: ImportOptions, lookup: Look
         if len(cells) != len(header):
             found.rejects.append(Reject(shown, f"Has {len(cells)} cells where the header has {len(header)}."))
             continue
-        label = cells[columns.label].strip()
-        fault = label_fault(label)
-        if fault is None and not selection.takes(label):
-            continue
+        labels, fault = _labels(cells, header, columns)
+        if fault is None:
+            labels = tuple(label for label in labels if selection.takes(label))
+            if not labels:
+                continue
         split = None
         if fault is None and columns.split is not None:
             word = cells[columns.split].strip()
@@ -118,7 +124,8 @@ def read_manifest(read: Reader, title: str, options: ImportOptions, lookup: Look
         seen[key] = line
         group = cells[columns.group].strip() or None if columns.group is not None else None
         extra = {header[i]: cell for i, cell in enumerate(cells) if i not in special and cell and header[i]}
-        found.candidates.append(Candidate(name, label, read, group, split, fold, extra))
+        several = labels if found.multi_label else ()
+        found.candidates.append(Candidate(name, labels[0], read, group, split, fold, extra, several))
     if wants_split:
         _reject_unsplit(found)
     found.rejects += selection.rejects()
@@ -132,6 +139,25 @@ def _reject_unsplit(found: Found) -> None:
     without = [clip.name for clip in found.candidates if not clip.split]
     found.rejects += [Reject(name, "Has no split, though others do.") for name in without]
     found.candidates = [clip for clip in found.candidates if clip.split]
+
+
+def _labels(cells: Sequence[str], header: Sequence[str], columns: _Columns) -> tuple[tuple[str, ...], str | None]:
+    """Return the labels of a row, sorted, and what is wrong with them."""
+    if columns.how == "one":
+        label = cells[columns.labels[0]].strip()
+        return (label,), label_fault(label)
+    if columns.how == "several":
+        labels = {part.strip() for part in cells[columns.labels[0]].split(SEPARATOR)} - {""}
+        faults = [fault for label in sorted(labels) if (fault := label_fault(label))]
+        return tuple(sorted(labels)), faults[0] if faults else None if labels else label_fault("")
+    labels = set()
+    for i in columns.labels:
+        word = cells[i].strip()
+        if word.casefold() not in FLAG_WORDS:
+            return (), f"The column '{printable(header[i])}' says '{printable(word)}'; expected 0 or 1."
+        if FLAG_WORDS[word.casefold()]:
+            labels.add(header[i])
+    return tuple(sorted(labels)), None if labels else "Has no label: none of its label columns is 1."
 
 
 def _locate(path: str, lookup: Lookup) -> tuple[str, Reader] | str:
@@ -166,19 +192,38 @@ def _columns(header: Sequence[str], title: str, options: ImportOptions) -> _Colu
     def missing(name: str) -> ManifestError:
         return ManifestError(
             f"{title} has no column '{printable(name)}'; its columns are {quoted(header, 30) or 'none'}.",
-            "Name the column to use (path, label, group or split column), or rename it in the file.",
+            "Name the column to use (path, label, labels, group or split column), or rename it in the file.",
         )
 
-    path, label = place(options.path_column, "path"), place(options.label_column, "label")
+    path = place(options.path_column, "path")
     if path is None:
         raise missing("path")
-    if label is None:
+    asked = [options.label_column, options.labels_column, options.flag_columns]
+    if sum(bool(one) for one in asked) > 1:
+        raise ManifestError(
+            "Labels were asked for from more than one kind of column.",
+            "Name a column of one label, or one of several labels, or columns of 0 and 1.",
+        )
+    how: Literal["one", "several", "flags"] = "one"
+    labels: tuple[int | None, ...]
+    if options.flag_columns:
+        how, labels = "flags", tuple(dict.fromkeys(place(name) for name in options.flag_columns))
+    elif options.labels_column or (not options.label_column and "label" not in places and "labels" in places):
+        how, labels = "several", (place(options.labels_column, "labels"),)
+    else:
+        labels = (place(options.label_column, "label"),)
+    chosen = tuple(i for i in labels if i is not None)
+    if not chosen:
         raise missing("label")
+    faults = [(header[i], label_fault(header[i])) for i in chosen] if how == "flags" else []
+    for name, fault in faults:
+        if fault or SEPARATOR in name:
+            raise ManifestError(f"The column '{printable(name)}' cannot name a label.", fault or "Take out the bar.")
     group = place(options.group_column, "group", "source")
     # A column named source may tell groups, or only where the whole set came from; one named group is meant.
     given = options.group_column is not None or "group" in places
     grouping: Grouping = "none" if group is None else "given" if given else "inferred"
-    return _Columns(path, label, group, place(options.split_column, "split"), place(None, "fold"), grouping)
+    return _Columns(path, chosen, how, group, place(options.split_column, "split"), place(None, "fold"), grouping)
 
 
 def _decode(data: bytes, title: str) -> tuple[str, list[str]]:

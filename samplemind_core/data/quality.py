@@ -16,7 +16,7 @@ from samplemind_core.data.findings import Action, Finding, Kind, Severity, Twin
 from samplemind_core.data.grouping import clip_id, linked
 from samplemind_core.data.profile import Profiles
 from samplemind_core.data.sources import case_collisions, counted, quoted
-from samplemind_core.store.records import Clip, Reject
+from samplemind_core.store.records import SEPARATOR, Clip, Reject
 
 SILENT_DB = -80.0
 """Peak, without its offset, below which a clip counts as silent, in dB of full scale."""
@@ -35,7 +35,7 @@ _EXPECTED = ("Class not selected", "Not an audio file", "macOS metadata", "Left 
 
 def fingerprint_clips(clips: Iterable[Clip]) -> str:
     """Return a hash (SHA-256, hex) of what training and evaluation depend on."""
-    rows = sorted((clip.content_hash, clip.label, clip.split, clip.row) for clip in clips)
+    rows = sorted((clip.content_hash, SEPARATOR.join(clip.class_labels), clip.split, clip.row) for clip in clips)
     return hashlib.sha256("\n".join("\t".join(map(str, row)) for row in rows).encode()).hexdigest()
 
 
@@ -49,10 +49,10 @@ def quality_warnings(clips: Sequence[Clip], silent: Sequence[str]) -> list[str]:
     silent : sequence of str
         Names of clips without any signal.
     """
-    labels = [clip.label for clip in clips]
+    labels = [clip.shown_label for clip in clips]
     names = [clip.name for clip in clips]
     warnings = duplicate_warnings(labels, names, [clip.content_hash for clip in clips])
-    counts = Counter(labels)
+    counts = Counter(label for clip in clips for label in clip.class_labels)
     warnings += [
         f"The classes {quoted(group)} differ only in case or accents; they are kept apart."
         for group in case_collisions(counts)
@@ -257,12 +257,12 @@ def twin_findings(clips: Sequence[Clip], twins: Sequence[Twin]) -> list[Finding]
     every = linked([(twin.a, twin.b) for twin in twins])
     contradicting = []
     for group in every:
-        labels = Counter(by_id[one].label for one in group if by_id[one].label)
+        labels = Counter(by_id[one].shown_label for one in group if by_id[one].label)
         if len(labels) > 1:
             told.append(set(group))
             usual, times = labels.most_common(1)[0]
             tie = list(labels.values()).count(times) > 1
-            contradicting.append((group, [one for one in group if tie or by_id[one].label != usual]))
+            contradicting.append((group, [one for one in group if tie or by_id[one].shown_label != usual]))
     finding(
         "two_labels", "error", "relabel", f"{counted(len(contradicting), 'sound')} under more than one label",
         "The same sound has different labels. At least one of them is wrong, and whatever a network says is punished.",
@@ -281,7 +281,7 @@ def twin_findings(clips: Sequence[Clip], twins: Sequence[Twin]) -> list[Finding]
         crossing,
     )  # fmt: skip
     exact = [(group, group[1:]) for group in linked([(twin.a, twin.b) for twin in twins if twin.exact])]
-    exact = [(group, rest) for group, rest in exact if len({by_id[one].label for one in group}) == 1]
+    exact = [(group, rest) for group, rest in exact if len({by_id[one].shown_label for one in group}) == 1]
     extra = sum(len(rest) for _, rest in exact)
     finding(
         "exact_duplicates", "note", "exclude", f"{extra:,} exact {'copy' if extra == 1 else 'copies'} of another clip",
@@ -323,4 +323,4 @@ def _partner_words(one: int, group: Sequence[int], words: dict[tuple[int, int], 
     if partner is None:
         return ""
     clip = by_id[partner]
-    return f"{printable(clip.label or 'unlabelled')} {printable(clip.name)}: {words[one, partner]}"
+    return f"{printable(clip.shown_label or 'unlabelled')} {printable(clip.name)}: {words[one, partner]}"

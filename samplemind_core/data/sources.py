@@ -47,6 +47,11 @@ class ImportOptions:
     label_column, group_column, split_column, path_column : str, optional
         Names of a manifest's columns where they are not ``label``, ``group`` (or ``source``),
         ``split`` and ``path``.
+    labels_column : str, optional
+        A manifest's column of several labels with ``|`` between them, which makes a multi-label dataset;
+        ``labels`` by default where there is no column ``label``.
+    flag_columns : tuple of str, optional
+        Columns of 0 and 1, each named after a label, instead of one column of labels.
     classes : tuple of str, optional
         Classes to import; all by default.
     seed : int
@@ -73,14 +78,17 @@ class ImportOptions:
     synthetic: bool = False
     origin: str = ""
     name_rules: tuple[tuple[str, tuple[str, ...]], ...] | None = None
+    labels_column: str | None = None
+    flag_columns: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """One file that may become a clip.
 
-    An empty ``label`` means that nobody knows. ``read`` returns the file's bytes; it raises an
-    ``AudioError`` if this file cannot be read and an ``ArchiveError`` if the whole archive must be refused.
+    An empty ``label`` means that nobody knows; ``labels`` are all those of a clip in a multi-label dataset.
+    ``read`` returns the file's bytes; it raises an ``AudioError`` if this file cannot be read and an
+    ``ArchiveError`` if the whole archive must be refused.
     """
 
     name: str
@@ -90,6 +98,7 @@ class Candidate:
     split: Split | None = None
     fold: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -100,6 +109,7 @@ class Found:
     rejects: list[Reject]
     warnings: list[str] = field(default_factory=list)
     grouping: Grouping = "none"
+    multi_label: bool = False
 
 
 @dataclass(slots=True)

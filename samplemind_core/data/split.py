@@ -3,7 +3,7 @@
 A model that has heard a drum machine in training recognises it in the test set; a split by clip
 would measure that memory. Groups (sources, merged where they share identical sound) are therefore
 dealt as wholes, stratified by class in the spirit of iterative stratification (Sechidis et al.,
-"On the Stratification of Multi-Label Data", ECML PKDD 2011).
+"On the Stratification of Multi-Label Data", ECML PKDD 2011); clips of several labels by that very method.
 """
 
 from __future__ import annotations
@@ -55,20 +55,8 @@ def assign_splits(
     DataError
         If the fractions are not shares.
     """
-    shares = np.asarray(fractions, dtype=np.float64)
-    if shares.shape != (3,) or not (shares > 0).all() or not np.isclose(shares.sum(), 1.0):
-        raise DataError(
-            f"Expected three positive shares with sum 1 for train, val and test, got {tuple(fractions)}.",
-            "For example 0.7, 0.15, 0.15.",
-        )
-    names, group_of = np.unique(groups, return_inverse=True)
+    shares, group_of = _checked(fractions, groups)
     classes, class_of = np.unique(targets, return_inverse=True)
-    if len(names) < 3:
-        raise SplitError(
-            f"Train, val and test need clips of at least 3 sources, or 3 different sounds, but there "
-            f"{'is' if len(names) == 1 else 'are'} {len(names)} (in {counted(len(group_of), 'clip')}).",
-            "Add other clips; copies of one sound count once, and so do all clips of one source.",
-        )
     rng = np.random.default_rng(seed)
     sizes = np.bincount(group_of)
     whole = sizes[group_of] > 1
@@ -89,6 +77,24 @@ def assign_splits(
         dealt[:, target] += counts
     _fill_empty(result, group_of, class_of)
     return np.asarray(SPLITS)[result]
+
+
+def _checked(fractions: Sequence[float], groups: NDArray[Any]) -> tuple[Floats, Ints]:
+    """Return the shares, and the group of each clip numbered from 0."""
+    shares = np.asarray(fractions, dtype=np.float64)
+    if shares.shape != (3,) or not (shares > 0).all() or not np.isclose(shares.sum(), 1.0):
+        raise DataError(
+            f"Expected three positive shares with sum 1 for train, val and test, got {tuple(fractions)}.",
+            "For example 0.7, 0.15, 0.15.",
+        )
+    names, group_of = np.unique(groups, return_inverse=True)
+    if len(names) < 3:
+        raise SplitError(
+            f"Train, val and test need clips of at least 3 sources, or 3 different sounds, but there "
+            f"{'is' if len(names) == 1 else 'are'} {len(names)} (in {counted(len(group_of), 'clip')}).",
+            "Add other clips; copies of one sound count once, and so do all clips of one source.",
+        )
+    return shares, group_of.astype(np.int64)
 
 
 def merge_groups(sources: Sequence[str | None], hashes: Sequence[str]) -> Ints:
@@ -126,7 +132,7 @@ def merge_groups(sources: Sequence[str | None], hashes: Sequence[str]) -> Ints:
 
 
 def choose_splits(
-    labels: Sequence[str],
+    labels: Sequence[str | tuple[str, ...]],
     sources: Sequence[str | None],
     hashes: Sequence[str],
     given: Sequence[Split | None],
@@ -135,7 +141,7 @@ def choose_splits(
     seed: int,
     fractions: tuple[float, float, float],
 ) -> tuple[list[Split], list[str]]:
-    """Return each clip's split and what is worth knowing about it.
+    """Return each clip's split and what is worth knowing about it; a clip's label may be a tuple of several.
 
     A split that a manifest gives is kept; what it lacks of val or test is taken from its training
     clips. Where sources were only inferred from folders or provenance, clips of classes with fewer
@@ -146,45 +152,58 @@ def choose_splits(
     SplitError
         If train, val and test cannot all have clips.
     """
-    targets = np.unique(np.asarray(labels), return_inverse=True)[1]
+    own = [(label,) if isinstance(label, str) else label for label in labels]
     if any(given):
-        chosen, warnings = _complete(targets, sources, hashes, [side or "train" for side in given], seed, fractions)
+        chosen, warnings = _complete(own, sources, hashes, [side or "train" for side in given], seed, fractions)
         warnings += _leaks(chosen, sources, hashes, grouping)
     else:
-        groups, warnings = _groups(labels, sources, hashes, grouping)
-        chosen = list(assign_splits(targets, groups, seed=seed, fractions=fractions))
-    warnings += _absences(labels, chosen)
+        groups, warnings = _groups(own, sources, hashes, grouping)
+        chosen = list(_assign(own, groups, seed, fractions))
+    warnings += _absences(own, chosen)
     return [side for name in chosen for side in SPLITS if side == name], warnings
 
 
+def _assign(
+    labels: Sequence[tuple[str, ...]], groups: Ints, seed: int, fractions: tuple[float, float, float]
+) -> NDArray[np.str_]:
+    if all(len(own) == 1 for own in labels):
+        targets = np.unique([own[0] for own in labels], return_inverse=True)[1]
+        return assign_splits(targets, groups, seed=seed, fractions=fractions)
+    from samplemind_core.data.stratify import deal_labels
+
+    shares, group_of = _checked(fractions, groups)
+    return np.asarray(SPLITS)[deal_labels(labels, group_of, shares, np.random.default_rng(seed))]
+
+
 def _groups(
-    labels: Sequence[str], sources: Sequence[str | None], hashes: Sequence[str], grouping: Grouping
+    labels: Sequence[tuple[str, ...]], sources: Sequence[str | None], hashes: Sequence[str], grouping: Grouping
 ) -> tuple[Ints, list[str]]:
     groups = merge_groups(sources, hashes)
     if grouping != "inferred":
         return groups, []
     starved = _starved(labels, groups) & {
-        label for label, source in zip(labels, sources, strict=True) if source is not None
+        label for own, source in zip(labels, sources, strict=True) if source is not None for label in own
     }
     if not starved:
         return groups, []
-    loose = [None if label in starved else source for label, source in zip(labels, sources, strict=True)]
+    loose = [None if starved.intersection(own) else source for own, source in zip(labels, sources, strict=True)]
     return merge_groups(loose, hashes), [
         f"{quoted(sorted(starved))}: fewer than 3 sources each, so these clips were split one by one. "
         "Clips of one source may be in train and test, and the scores of these classes may flatter."
     ]
 
 
-def _starved(labels: Sequence[str], groups: Ints) -> set[str]:
+def _starved(labels: Sequence[tuple[str, ...]], groups: Ints) -> set[str]:
     """Return the classes whose clips form fewer than three groups."""
     by_class: dict[str, set[int]] = {}
-    for label, group in zip(labels, groups.tolist(), strict=True):
-        by_class.setdefault(label, set()).add(group)
+    for own, group in zip(labels, groups.tolist(), strict=True):
+        for label in own:
+            by_class.setdefault(label, set()).add(group)
     return {label for label, members in by_class.items() if len(members) < 3}
 
 
 def _complete(
-    targets: Ints,
+    labels: Sequence[tuple[str, ...]],
     sources: Sequence[str | None],
     hashes: Sequence[str],
     given: list[Split],
@@ -205,7 +224,7 @@ def _complete(
             "too few sources to take some from.",
             "Mark rows for train, val and test, or drop the split column.",
         )
-    found = assign_splits(targets[train], groups, seed=seed, fractions=fractions)
+    found = _assign([labels[i] for i in train], groups, seed, fractions)
     chosen = list(given)
     for i, side in zip(train, found, strict=True):
         if side in missing:
@@ -241,11 +260,11 @@ def _leaks(
     return warnings
 
 
-def _absences(labels: Sequence[str], chosen: Sequence[str]) -> list[str]:
-    present = set(zip(labels, chosen, strict=True))
+def _absences(labels: Sequence[tuple[str, ...]], chosen: Sequence[str]) -> list[str]:
+    present = {(label, side) for own, side in zip(labels, chosen, strict=True) for label in own}
     warnings = []
     for side in SPLITS:
-        absent = sorted({label for label in labels if (label, side) not in present})
+        absent = sorted({label for own in labels for label in own if (label, side) not in present})
         if absent:
             warnings.append(f"No clips in {side}: {quoted(absent)}. More clips from more sources would mend it.")
     return warnings

@@ -104,7 +104,7 @@ def diff(store: Store, a: Dataset, b: Dataset) -> DatasetDiff:
     changed = []
     for old, new in pairs:
         values: dict[str, tuple[str | bool, str | bool]] = {
-            field: (getattr(old, field), getattr(new, field)) for field in FIELDS
+            field: (_value(old, field), _value(new, field)) for field in FIELDS
         }
         differing = {field: pair for field, pair in values.items() if pair[0] != pair[1]}
         if differing:
@@ -120,6 +120,12 @@ def diff(store: Store, a: Dataset, b: Dataset) -> DatasetDiff:
         classes_only_a=tuple(name for name in a.class_names if name not in b.class_names),
         classes_only_b=tuple(name for name in b.class_names if name not in a.class_names),
     )
+
+
+def _value(clip: Clip, field: ClipField) -> str | bool:
+    """Return a field of a clip; several labels as one text."""
+    value: str | bool = clip.shown_label if field == "label" else getattr(clip, field)
+    return value
 
 
 @dataclass(frozen=True, slots=True)

@@ -283,7 +283,8 @@ class Browser {
     node.clip = row;
     if (!row) { node.append(h('span', { class: 'sb-wait', text: '…' })); return node; }
     const check = h('input', { type: 'checkbox', tabindex: '-1', 'aria-label': `Select ${row.name}`, onclick: event => { event.stopPropagation(); this.active = index; this.toggle(index); } });
-    const color = this.data.colors[row.label];
+    const labels = row.labels.length ? row.labels : ['no class'];
+    const dots = labels.map(name => h('i', { style: `background:${this.data.colors[name] ?? 'transparent'}` }));
     const cell = (kind, ...children) => h('span', { class: `sb-${kind}`, role: 'gridcell' }, ...children);
     const play = row.src
       ? h('button', { type: 'button', class: 'sm-play', tabindex: '-1' })
@@ -291,7 +292,7 @@ class Browser {
     node.append(
       cell('check', check), cell('play', play), cell('wave', h('canvas')),
       cell('name', h('span', { class: 'sb-first', text: row.name.split('/').pop(), title: row.name }), h('span', { class: 'sb-path', text: row.source })),
-      cell('label', h('i', { style: `background:${color ?? 'transparent'}` }), row.label || 'no class'),
+      cell('label', h('span', { title: labels.join(', ') }, ...dots, labels.join(', '))),
       cell('source', row.source), cell('split', row.excluded ? 'excluded' : SPLITS[row.split] ?? row.split), cell('length', seconds(row.duration_s)));
     node.onclick = event => this.clicked(index, event);
     if (row.src) { node.onpointerenter = () => this.voice(row).prepare(); play.onclick = event => { event.stopPropagation(); this.active = index; this.mark(); this.show(); this.player.toggle(this.voice(row)); this.grid.focus({ preventScroll: true }); }; }
@@ -461,8 +462,9 @@ class Browser {
   // A name to type: a class that is not there yet, or a source.
   ask(action) {
     if (!this.targets().length) return;
-    const words = action === 'relabel' ? ['Class', 'Change the class', this.facets.class_names] : ['Source', 'Name the source', Object.keys(this.facets.sources).slice(0, 500)];
-    const input = h('input', { type: 'text', 'aria-label': words[0], placeholder: words[0], list: 'sb-names', required: true, maxlength: 200 });
+    const several = this.data.multi_label;
+    const words = action === 'relabel' ? [several ? 'Classes, with | between them' : 'Class', several ? 'Change the classes' : 'Change the class', this.facets.class_names] : ['Source', 'Name the source', Object.keys(this.facets.sources).slice(0, 500)];
+    const input = h('input', { type: 'text', 'aria-label': words[0], placeholder: words[0], list: 'sb-names', required: true, maxlength: action === 'relabel' && several ? 2000 : 200 });
     this.form.replaceChildren(input, h('datalist', { id: 'sb-names' }, ...words[2].map(value => h('option', { value }))),
       h('button', { type: 'submit', class: 'sb-button', text: words[1] }),
       h('button', { type: 'button', class: 'sb-link', text: 'Cancel', onclick: () => this.closeForm() }));

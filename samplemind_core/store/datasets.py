@@ -6,12 +6,12 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar
 
-from sqlalchemy import bindparam, func, insert, or_, select
+from sqlalchemy import Text, bindparam, func, insert, or_, select, type_coerce
 from sqlalchemy.exc import IntegrityError
 
 from samplemind_core.errors import NameTakenError, NotFoundError
 from samplemind_core.store.database import Database
-from samplemind_core.store.records import Clip, Dataset, Reject, Split
+from samplemind_core.store.records import Clip, Dataset, Reject, Split, joined
 from samplemind_core.store.tables import ClipRow, DatasetRow, RejectRow, RunRow
 from samplemind_core.store.versions import clip_record, first_version, insert_version
 
@@ -94,7 +94,7 @@ class Datasets:
         ----------
         dataset_id : str
         split, label, source : str, optional
-            Only clips of these.
+            Only clips of these; of several labels of a clip one is enough.
         text : str, optional
             Only clips with this in their name or source.
         ids : collection of int, optional
@@ -135,17 +135,20 @@ class Datasets:
             return clip_record(row)
 
     def sources(self, dataset_id: str) -> dict[str, dict[str, dict[str, int]]]:
-        """Return the number of clips that take part, as ``{source: {label: {split: n}}}``."""
+        """Return the number of clips that take part, as ``{source: {label: {split: n}}}``.
+
+        Each clip is counted once: several labels of a clip are joined to one.
+        """
         query = (
-            select(ClipRow.source, ClipRow.label, ClipRow.split, func.count())
+            select(ClipRow.source, ClipRow.label, ClipRow.labels, ClipRow.split, func.count())
             .where(ClipRow.dataset_id == dataset_id, ClipRow.excluded.is_(False))
-            .group_by(ClipRow.source, ClipRow.label, ClipRow.split)
+            .group_by(ClipRow.source, ClipRow.label, ClipRow.labels, ClipRow.split)
             .order_by(ClipRow.source)
         )
         table: dict[str, dict[str, dict[str, int]]] = {}
         with self._db.read() as session:
-            for source, label, split, count in session.execute(query):
-                table.setdefault(source, {}).setdefault(label, {})[split] = count
+            for source, label, labels, split, count in session.execute(query):
+                table.setdefault(source, {}).setdefault(joined(labels) or label, {})[split] = count
         return table
 
     def count_sources(self, dataset_id: str) -> int:
@@ -157,16 +160,18 @@ class Datasets:
             return session.scalar(query) or 0
 
     def counts(self, dataset_id: str) -> dict[str, dict[str, int]]:
-        """Return the number of clips that take part, as ``{label: {split: n}}``."""
+        """Return the number of clips that take part, as ``{label: {split: n}}``; one with several counts for each."""
         query = (
-            select(ClipRow.label, ClipRow.split, func.count())
+            select(ClipRow.label, ClipRow.labels, ClipRow.split, func.count())
             .where(ClipRow.dataset_id == dataset_id, ClipRow.excluded.is_(False))
-            .group_by(ClipRow.label, ClipRow.split)
+            .group_by(ClipRow.label, ClipRow.labels, ClipRow.split)
         )
         table: dict[str, dict[str, int]] = {}
         with self._db.read() as session:
-            for label, split, count in session.execute(query):
-                table.setdefault(label, {})[split] = count
+            for label, labels, split, count in session.execute(query):
+                for name in labels or (label,):
+                    row = table.setdefault(name, {})
+                    row[split] = row.get(split, 0) + count
         return table
 
     def rejects(self, dataset_id: str, *, limit: int | None = None, offset: int = 0) -> list[Reject]:
@@ -193,7 +198,11 @@ def name_taken(kind: str, name: str) -> NameTakenError:
 
 def _clips_query(dataset_id: str, where: dict[str, Any], text: str | None, ids: Collection[int] | None) -> Any:
     query = select(ClipRow).where(ClipRow.dataset_id == dataset_id)
-    query = query.filter_by(**{name: value for name, value in where.items() if value is not None})
+    query = query.filter_by(**{name: value for name, value in where.items() if value is not None and name != "label"})
+    if (label := where["label"]) is not None:
+        # LIKE would not tell capitals from small letters in SQLite, and would in PostgreSQL.
+        labels = type_coerce(ClipRow.labels, Text)
+        query = query.where(or_(ClipRow.label == label, func.replace(labels, f"|{label}|", "") != labels))
     if ids is not None:
         # Written into the statement: neither database takes more than some ten thousand parameters.
         query = query.where(

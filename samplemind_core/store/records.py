@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -9,7 +10,9 @@ Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 EditKind = Literal["import", "add", "relabel", "exclude", "include", "group", "move", "split", "undo", "redo"]
-ClipField = Literal["label", "source", "split", "excluded"]
+ClipField = Literal["label", "labels", "source", "split", "excluded"]
+SEPARATOR = "|"
+"""What stands between the labels of a clip that has several, in lists and where they are typed."""
 
 RunStatus = Literal["queued", "running", "stopping", "finished", "stopped", "failed", "interrupted"]
 ACTIVE: tuple[RunStatus, ...] = ("running", "stopping")
@@ -18,6 +21,11 @@ RESUMABLE: tuple[RunStatus, ...] = ("stopped", "failed", "interrupted")
 
 CorrectionStatus = Literal["waiting", "accepted", "rejected"]
 TaskStatus = Literal["queued", "running", "done", "failed", "stopped", "interrupted"]
+
+
+def joined(labels: Iterable[str]) -> str:
+    """Return several labels as one text to read."""
+    return " + ".join(labels)
 
 
 class Record:
@@ -35,6 +43,7 @@ class Dataset(Record):
     ``kind`` is ``audio`` (clips are files) or ``features`` (clips are ready log-mel spectrograms,
     described by ``features``). ``synthetic`` marks sounds made by this product. Every change is a
     new ``version``; ``num_clips`` counts what takes part in it, ``num_excluded`` what was set aside.
+    In a ``multi_label`` one a clip may have several labels, each of them a class.
     """
 
     id: str
@@ -52,13 +61,16 @@ class Dataset(Record):
     warnings: tuple[str, ...] = ()
     version: int = 1
     num_excluded: int = 0
+    multi_label: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Clip(Record):
     """One labelled file or spectrogram.
 
-    ``row`` is its place in the feature cache, which it keeps when it is relabelled or excluded.
+    ``row`` is its place in the feature cache, which it keeps when it is relabelled or excluded. In a
+    multi-label dataset ``labels`` holds all of its labels, sorted, and ``label`` the first of them; in
+    any other one ``labels`` is empty.
     """
 
     row: int
@@ -78,6 +90,17 @@ class Clip(Record):
     id: int | None = None
     dataset_id: str | None = None
     excluded: bool = False
+    labels: tuple[str, ...] = ()
+
+    @property
+    def class_labels(self) -> tuple[str, ...]:
+        """All classes that the clip belongs to; none where nobody has said."""
+        return self.labels or ((self.label,) if self.label else ())
+
+    @property
+    def shown_label(self) -> str:
+        """The label, or all of several, as one text."""
+        return joined(self.labels) or self.label
 
 
 @dataclass(frozen=True, slots=True)

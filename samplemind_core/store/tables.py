@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Boolean, Float, ForeignKey, Index, Integer, MetaData, String, Text, false
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    false,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 NAMING = {
@@ -21,6 +36,21 @@ class Base(DeclarativeBase):
     """Base of all tables."""
 
     metadata = MetaData(naming_convention=NAMING)
+
+
+class Labels(TypeDecorator[tuple[str, ...]]):
+    """Several labels in one text, each between bars, so that both databases can look for one; none is empty."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[str, ...] | None, dialect: Dialect) -> str:
+        """Return labels as text."""
+        return f"|{'|'.join(value)}|" if value else ""
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[str, ...]:
+        """Return the labels of a text."""
+        return tuple(part for part in (value or "").split("|") if part)
 
 
 class DatasetRow(Base):
@@ -43,6 +73,7 @@ class DatasetRow(Base):
     warnings: Mapped[list[str]] = mapped_column(JSON)
     version: Mapped[int] = mapped_column(Integer, server_default="1")
     num_excluded: Mapped[int] = mapped_column(Integer, server_default="0")
+    multi_label: Mapped[bool] = mapped_column(Boolean, server_default=false())
 
 
 class ClipRow(Base):
@@ -68,6 +99,7 @@ class ClipRow(Base):
     num_bytes: Mapped[int | None] = mapped_column(BigInteger)
     extra: Mapped[dict[str, Any]] = mapped_column(JSON)
     excluded: Mapped[bool] = mapped_column(Boolean, server_default=false())
+    labels: Mapped[tuple[str, ...]] = mapped_column(Labels, server_default=text("''"))
 
 
 class VersionRow(Base):

@@ -115,7 +115,7 @@ class Versions:
             found = [clip_record(row) for row in session.scalars(query)]
             before: dict[int, dict[str, Any]] = {}
             for row in session.scalars(past.order_by(ChangeRow.version.desc(), ChangeRow.id.desc())):
-                before.setdefault(row.clip_id, {})[row.field] = row.before
+                before.setdefault(row.clip_id, {})[row.field] = _value(row.before)
         places = {name: place for place, name in enumerate(dataset.class_names)}
         clips = []
         for clip in found:
@@ -220,7 +220,12 @@ def _version(row: VersionRow) -> Version:
 
 
 def _change(row: ChangeRow) -> Change:
-    return Change(row.clip_id, row.field, row.before, row.after)  # type: ignore[arg-type]
+    return Change(row.clip_id, row.field, _value(row.before), _value(row.after))  # type: ignore[arg-type]
+
+
+def _value(stored: Any) -> Any:
+    """Return the value of a field from JSON, which knows lists only."""
+    return tuple(stored) if isinstance(stored, list) else stored
 
 
 def _batches(rows: Sequence[Any]) -> Iterator[Sequence[Any]]:

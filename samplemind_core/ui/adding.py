@@ -172,7 +172,7 @@ def _options(way: str, rules: Rules | None) -> ImportOptions:
         classes = st.text_input(
             "Only these classes", key=f"add-{way}-classes", placeholder="All, or for example kick, snare"
         )
-        group = label = ""
+        group = label = several = flags = ""
         if way != "files":
             group = st.text_input(
                 "Source column of the list",
@@ -181,12 +181,27 @@ def _options(way: str, rules: Rules | None) -> ImportOptions:
                 help="The column of a CSV list that names each sample's pack or recording. A split keeps these whole.",
             )
             label = st.text_input("Class column of the list", key=f"add-{way}-label", placeholder="label")
+            several = st.text_input(
+                "Column of several labels",
+                key=f"add-{way}-labels-column",
+                placeholder="labels",
+                help="For samples that belong to several classes: a column such as kick|distorted. Such a dataset can "
+                "be heard, checked and split; training takes one label per sample.",
+            )
+            flags = st.text_input(
+                "Columns of 0 and 1",
+                key=f"add-{way}-flags",
+                placeholder="For example kick, distorted",
+                help="The same with a column for each label: 1 where a sample has it.",
+            )
         seed = st.number_input("Seed of the split", min_value=0, max_value=2**31 - 1, value=0, key=f"add-{way}-seed")
-    wanted = tuple(part.strip() for part in classes.split(",") if part.strip())
+    wanted, flagged = (tuple(part.strip() for part in text.split(",") if part.strip()) for text in (classes, flags))
     return ImportOptions(
         name_rules=rules,
         classes=wanted or None,
         group_column=group.strip() or None,
         label_column=label.strip() or None,
+        labels_column=several.strip() or None,
+        flag_columns=flagged or None,
         seed=int(seed),
     )

@@ -9,6 +9,7 @@ import streamlit as st
 
 from samplemind_core.server import clip_url
 from samplemind_core.store import Clip, Dataset, Task
+from samplemind_core.store.records import SEPARATOR
 from samplemind_core.ui import parts, words
 from samplemind_core.ui.player import Sound, player_list
 from samplemind_core.ui.state import error_boundary, owner, workspace
@@ -146,7 +147,7 @@ def _sets(dataset: Dataset, key: str, finding: Finding) -> None:
         clips = workspace().store.datasets.clips(dataset.id, ids=cluster)
         st.caption(f"Set {number + 1:,} of {len(finding.clusters):,}")
         player_list([_sound(clip, finding) for clip in clips], key=f"set-{key}-{number}")
-        labels = sorted({clip.label for clip in clips if clip.label})
+        labels = sorted({SEPARATOR.join(clip.class_labels) for clip in clips if clip.label})
         with st.container(horizontal=True):
             if len(labels) > 1:
                 for label in labels[:6]:
@@ -172,13 +173,15 @@ def _clips(dataset: Dataset, key: str, finding: Finding) -> None:
     clips = {clip.id: clip for clip in workspace().store.datasets.clips(dataset.id, ids=ids)}
     ordered = [clips[clip_id] for clip_id in ids if clip_id in clips]
     player_list([_sound(clip, finding) for clip in ordered if clip.file], key=f"clips-{key}-{page}")
-    parts.facts({clip.name: f"{clip.label}, {finding.evidence_of(clip.id or 0)}" for clip in ordered if not clip.file})
+    parts.facts(
+        {clip.name: f"{clip.shown_label}, {finding.evidence_of(clip.id or 0)}" for clip in ordered if not clip.file}
+    )
 
 
 def _sound(clip: Clip, finding: Finding) -> Sound:
     assert clip.id is not None
     split = _SPLIT_WORDS.get(clip.split, clip.split)
-    return Sound(clip_url(clip.id), clip.name, (clip.label, split, finding.evidence_of(clip.id) or clip.source))
+    return Sound(clip_url(clip.id), clip.name, (clip.shown_label, split, finding.evidence_of(clip.id) or clip.source))
 
 
 def _subjects(finding: Finding) -> None:

@@ -22,9 +22,12 @@ def show_overview(dataset: Dataset) -> None:
         st.metric("Classes", len(dataset.class_names), border=True)
         st.metric("Sources", f"{len(sources):,}", border=True, help="Packs, machines or recordings.")
         st.metric("Excluded", f"{dataset.num_excluded:,}", border=True, help="Set aside on this page; still stored.")
-    in_splits = {split: sum(row.get(split, 0) for row in counts.values()) for split in SPLITS}
+    rows = [row for by_label in sources.values() for row in by_label.values()]
+    in_splits = {split: sum(row.get(split, 0) for row in rows) for split in SPLITS}
     st.caption(", ".join(f"{number:,} {SPLIT_WORDS[split]}" for split, number in in_splits.items()))
     st.caption(f"{parts.safe(dataset.origin)} · {words.when(dataset.created_at)} · split with seed {dataset.seed}")
+    if dataset.multi_label:
+        st.caption("Samples may have several labels here, and count under each. Training takes one label per sample.")
     balance, notes = st.columns([3, 2]) if dataset.warnings else (st.container(), None)
     with balance, st.container(border=True, height="stretch"):
         hints.section("Samples by class", "split")

@@ -157,3 +157,20 @@ def test_a_dataset_with_runs_stays(store: Store, dataset: Dataset, make_run: Cal
     store.runs.delete(run.id)
     store.datasets.delete(dataset.id)
     assert store.datasets.all() == []
+
+
+def test_several_labels_come_back_and_count_each(store: Store, make_dataset: Make, make_clip: MakeClip) -> None:
+    clips = [
+        make_clip(0, label="kick", labels=("kick", "sn%_re")),
+        make_clip(1, label="Kick", labels=("Kick",)),
+        make_clip(2, label="kick", labels=("kick",)),
+    ]
+    dataset = store.datasets.add(make_dataset(multi_label=True, class_names=("Kick", "kick", "sn%_re")), clips)
+    assert store.datasets.get(dataset.id).multi_label
+    assert [clip.labels for clip in store.datasets.clips(dataset.id)] == [clip.labels for clip in clips]
+    found = {name: store.datasets.count_clips(dataset.id, label=name) for name in ("kick", "Kick", "sn%_re", "sn")}
+    assert found == {"kick": 2, "Kick": 1, "sn%_re": 1, "sn": 0}
+    counts = {name: sum(row.values()) for name, row in store.datasets.counts(dataset.id).items()}
+    assert counts == {"kick": 2, "Kick": 1, "sn%_re": 1}
+    labels = {label for by_label in store.datasets.sources(dataset.id).values() for label in by_label}
+    assert labels == {"kick + sn%_re", "Kick", "kick"}

@@ -42,7 +42,11 @@ def queue(waiting: Sequence[Correction]) -> None:
     player_list(sounds, key="review-list")
     if len(waiting) > SHOWN:
         st.caption(f"The first {SHOWN} of {len(waiting):,}; the others follow once these are decided.")
-    datasets = {row.id: parts.dataset_label(row) for row in workspace().datasets() if row.kind == "audio"}
+    datasets = {
+        row.id: parts.dataset_label(row)
+        for row in workspace().datasets()
+        if row.kind == "audio" and not row.multi_label
+    }
     if not datasets:
         st.caption("Make a dataset first: accepted corrections become training samples of it.")
         return

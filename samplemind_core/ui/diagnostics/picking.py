@@ -22,7 +22,11 @@ def datasets() -> dict[str, str]:
     store = workspace()
     trained = {run.dataset_id for run in store.runs() if store.checkpoints(run.id)}
     known = {name for item in store.datasets() if item.id in trained for name in item.class_names}
-    found = [item for item in store.datasets() if item.id in trained or known & set(item.class_names)]
+    found = [
+        item
+        for item in store.datasets()
+        if item.id in trained or (known & set(item.class_names) and not item.multi_label)
+    ]
     return {item.id: parts.dataset_label(item) for item in sorted(found, key=lambda item: item.id not in trained)}
 
 

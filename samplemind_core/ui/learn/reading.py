@@ -316,7 +316,7 @@ def _ready() -> dict[str, Dataset]:
     from samplemind_core.config import FeatureConfig
     from samplemind_core.data.cache import cache_file
 
-    found = [item for item in workspace().datasets() if item.kind == "audio"]
+    found = [item for item in workspace().datasets() if item.kind == "audio" and not item.multi_label]
     return {item.id: item for item in found if cache_file(workspace().root, item.id, FeatureConfig()).exists()}
 
 
