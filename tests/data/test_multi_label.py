@@ -20,10 +20,9 @@ FRACTIONS = (0.7, 0.15, 0.15)
 
 
 def parse(text: str, **options) -> Found:
-    read = read_manifest(
+    return read_manifest(
         lambda: text.encode(), "manifest.csv", ImportOptions(**options), lambda path: (path, lambda: b"x")
     )
-    return read
 
 
 def labels(found: Found) -> list[tuple[str, ...]]:

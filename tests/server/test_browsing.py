@@ -57,7 +57,7 @@ def test_a_page_holds_what_was_asked_for_and_says_how_many_there_are(ask):
     page = ask("clips", offset=10, limit=5).json()
     assert (page["version"], page["total"], page["offset"]) == (1, 40, 10)
     assert [row["name"] for row in page["rows"]] == [f"pack/clip-{row}.wav" for row in range(10, 15)]
-    assert set(page["rows"][0]) == {"id", "name", "label", "source", "split", "duration_s", "excluded", "src"}
+    assert set(page["rows"][0]) == {"id", "name", "label", "labels", "source", "split", "duration_s", "excluded", "src"}
 
 
 @pytest.mark.parametrize(
