@@ -69,7 +69,7 @@ def life(workspace: Workspace, batch_id: str, task_id: str, kill_at: int | None,
             if time.monotonic() - started > STUCK_S and answers.count(batch_id) == before:
                 raise SystemExit(f"No file was answered in {STUCK_S:.0f} s.")
             peak = max(peak, peak_mib(worker.pid))
-            if kill_at is not None and answers.count(batch_id) >= kill_at:
+            if kill_at is not None and answers.count(batch_id) >= max(kill_at, before + 1):
                 time.sleep(late_s)
                 break
             time.sleep(POLL_S)
@@ -114,7 +114,8 @@ def main() -> None:
             print(*rows[-1], flush=True)
             if workspace.tasks.get(task_id).status == "done":
                 break
-            workspace.tasks.resume(task_id)
+            if workspace.tasks.get(task_id).status != "queued":  # killed before it had taken the task
+                workspace.tasks.resume(task_id)
         heard = Counter(answer.file for answer in workspace.store.answers.iterate(batch.id))
         positions = [answer.position for answer in workspace.store.answers.iterate(batch.id)]
         wanted = {path.relative_to(sounds).as_posix() for path in sounds.rglob("*.wav")}

@@ -9,10 +9,12 @@ odd sound; asking for the most different alone asks for sounds that the network 
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,7 +63,8 @@ def suggest(
 
     The :data:`POOL` most uncertain files are embedded with the batch's own checkpoint, and picked
     from by :func:`spread`. The order is kept in the batch's folder until the batch has more
-    answers; a smaller budget is the beginning of a larger one. Files that are gone are left out.
+    answers; a smaller budget is the beginning of a larger one. Files that are gone are left out, and
+    sounds that somebody has corrected.
 
     Parameters
     ----------
@@ -89,7 +92,9 @@ def suggest(
         make_folder(kept.parent)
         about = {"version": _VERSION, "num_answers": num_answers, "positions": positions}
         write_atomic(kept, json.dumps(about).encode())
-    answers = [workspace.store.answers.answer(batch_id, position) for position in positions[:budget]]
+    known = {correction.content_hash for correction in workspace.store.corrections.all()}
+    ranked = (workspace.store.answers.answer(batch_id, position) for position in positions)
+    answers = islice((answer for answer in ranked if not known or _hash(workspace, batch, answer) not in known), budget)
     return [Suggestion(answer, uncertainty(answer), _reason(answer)) for answer in answers]
 
 
@@ -169,6 +174,15 @@ def _embed(
         heard += [answer for answer, _ in good]
         parts.append(embedded / np.maximum(np.linalg.norm(embedded, axis=1, keepdims=True), 1e-12))
     return heard, np.concatenate(parts) if parts else np.zeros((0, 1))
+
+
+def _hash(workspace: Workspace, batch: Batch, answer: Answer) -> str | None:
+    """Return the hash that a correction of this file has; None if it is gone."""
+    try:
+        content = (audio_folder(workspace.root, batch) / (answer.file or "")).read_bytes()
+    except OSError:
+        return None
+    return hashlib.sha256(content).hexdigest()
 
 
 def _ranked(answer: Answer) -> list[tuple[str, float]]:

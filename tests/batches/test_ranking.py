@@ -11,6 +11,7 @@ import pytest
 import soundfile as sf
 
 from samplemind_core.batches.ranking import spread, suggest, uncertainty
+from samplemind_core.batches.review import correct_answer
 from samplemind_core.batches.work import submit_batch
 from samplemind_core.config import build_config
 from samplemind_core.errors import ConfigError, NotFoundError
@@ -108,6 +109,8 @@ def test_a_batch_suggests_its_files(
     monkeypatch.setattr(workspace, "classifier", None)  # kept: nothing is computed again
     assert suggest(workspace, batch.id, 4) == found
     assert suggest(workspace, batch.id, 2) == found[:2]
+    correct_answer(workspace, batch.id, found[0].answer.position, "woodblock", by="ann")
+    assert suggest(workspace, batch.id, 3) == found[1:]
     with pytest.raises(ConfigError, match="budget"):
         suggest(workspace, batch.id, 0)
     with pytest.raises(NotFoundError):
