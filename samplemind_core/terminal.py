@@ -24,6 +24,9 @@ OtherDataset = Annotated[str | None, typer.Option("--dataset", help="Judge on th
 Split = Annotated[str, typer.Option("--split", help="train, val, test, all, or fold:NAME.")]
 
 
+_WIDE = 1_000
+
+
 def table(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
     """Print rows of cells below a header."""
     # Names are the user's: "[b]" in one of them is no markup.
@@ -32,7 +35,8 @@ def table(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
         drawn.add_column(Text(title))
     for row in rows:
         drawn.add_row(*(Text(str(cell)) for cell in row))
-    out.print(drawn)
+    # A pipe has no width to fit into: what reads it wants names whole and a row a line.
+    out.print(drawn, width=None if out.is_terminal else _WIDE)
 
 
 def print_json(value: Any, *, compact: bool = False) -> None:

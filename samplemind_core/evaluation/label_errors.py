@@ -8,6 +8,7 @@ for that alone. The counting is cleanlab's.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -108,8 +109,11 @@ def find_label_errors(
     from cleanlab.filter import find_label_issues
     from cleanlab.rank import get_normalized_margin_for_each_label
 
-    joint = compute_confident_joint(places, probs)
-    flagged = find_label_issues(places, probs, confident_joint=joint, n_jobs=1)
+    with warnings.catch_warnings():
+        # It warns of classes with few clips; the page says how many there are.
+        warnings.simplefilter("ignore", UserWarning)
+        joint = compute_confident_joint(places, probs)
+        flagged = find_label_issues(places, probs, confident_joint=joint, n_jobs=1)
     quality = get_normalized_margin_for_each_label(places, probs)
     rows = np.arange(len(labels))
     others = probs.copy()

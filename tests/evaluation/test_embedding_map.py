@@ -36,6 +36,7 @@ def test_equal_clips_lie_on_one_point() -> None:
     assert found.kept == 1.0
 
 
+@pytest.mark.timeout(900)  # it compiles itself first
 def test_umap_keeps_clusters_and_repeats_itself() -> None:
     pytest.importorskip("umap")
     vectors, names = clusters()
