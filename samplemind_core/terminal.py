@@ -36,7 +36,8 @@ def table(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
     for row in rows:
         drawn.add_row(*(Text(str(cell)) for cell in row))
     # A pipe has no width to fit into: what reads it wants names whole and a row a line.
-    out.print(drawn, width=None if out.is_terminal else _WIDE)
+    wide = out if out.is_terminal else Console(file=out.file, width=_WIDE, soft_wrap=True, highlight=False, emoji=False)
+    wide.print(drawn)
 
 
 def print_json(value: Any, *, compact: bool = False) -> None:

@@ -206,11 +206,11 @@ def compare_both(dashboard: Dashboard, page: Page) -> None:
     expect(main.get_by_role("heading", name="Settings that differ")).to_be_visible()
     expect(main.get_by_text(f"{LONG} → {SHORT}")).to_be_visible()
     main.get_by_text("As a table").click()
-    expect(main.get_by_test_id("stDataFrame")).to_be_visible()
+    expect(main.get_by_test_id("stDataFrame").first).to_be_visible()
     dashboard.picture(page, "diagnostics-light-wide")
     main.get_by_role("radio", name="Confusions").click()
+    expect(page).to_have_url(re.compile("section=confusions"))
     settled(page)
-    assert "section=confusions" in page.url
     for name in ("A", "B"):
         matrix = main.locator(f".st-key-confusion-{name} .js-plotly-plot")
         expect(matrix).to_be_visible()
