@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import streamlit as st
-
 from samplemind_core.ui import parts
 from samplemind_core.ui.batches.history import history
 from samplemind_core.ui.batches.reviewing import review
 from samplemind_core.ui.batches.starting import many_files
 from samplemind_core.ui.classification import classification
-from samplemind_core.ui.state import error_boundary, workspace
+from samplemind_core.ui.state import choose_section, error_boundary, workspace
 
 VIEWS = {"sounds": "A few sounds", "many": "Many files", "review": "Corrections", "history": "History"}
 
@@ -42,25 +40,7 @@ def choose_view() -> str:
     """Draw the four parts of the page; the one shown stands in the address."""
     waiting = workspace().store.corrections.count("waiting")
     names = VIEWS | ({"review": f"Corrections ({waiting:,})"} if waiting else {})
-    wanted = st.query_params.get("view")
-    if wanted in VIEWS and st.session_state.get("classify-view-address") != wanted:
-        st.session_state["classify-view"] = wanted
-    chosen = st.segmented_control(
-        "Part of the page",
-        list(VIEWS),
-        format_func=lambda name: names[name],
-        default=None if "classify-view" in st.session_state else "sounds",
-        required=True,
-        key="classify-view",
-        label_visibility="collapsed",
-    )
-    view = str(chosen or "sounds")
-    if view == "sounds":
-        st.query_params.pop("view", None)
-    else:
-        st.query_params["view"] = view
-    st.session_state["classify-view-address"] = view
-    return view
+    return choose_section(names, key="classify-view", param="view", label="Part of the page")
 
 
 with error_boundary():

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from samplemind_core.errors import DataError, SampleMindError
-from samplemind_core.inference.sorting import DEFAULT_PATTERN, check_pattern, journals, plan_sorting, sort_into, undo
+from samplemind_core.inference.sorting import (
+    DEFAULT_PATTERN,
+    check_destination,
+    check_pattern,
+    journals,
+    plan_sorting,
+    sort_into,
+    undo,
+)
 from samplemind_core.terminal import err, print_json
 
 if TYPE_CHECKING:
@@ -48,13 +56,8 @@ def check_sorting(destination: Path, paths: Iterable[Path], pattern: str | None)
     """
     if pattern is not None:
         check_pattern(pattern)
-    target = destination.expanduser().resolve()
-    for path in paths:
-        if path.is_dir() and target.is_relative_to(path.resolve()):
-            raise DataError(
-                f"'{destination}' lies inside '{path}', which is classified.",
-                "Choose a folder of its own for the copies.",
-            )
+    check_destination(destination, (path for path in paths if path.is_dir()))
+    target = destination.expanduser()
     if target.exists() and not target.is_dir():
         raise DataError(f"'{destination}' is a file.", "Choose a folder for the copies.")
 

@@ -46,6 +46,11 @@ def make_folder(path: Path) -> None:
         ) from error
 
 
+def inert(text: str) -> str:
+    """Return a text for a table that no spreadsheet takes for a formula."""
+    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
+
+
 def storage_error(path: Path, error: OSError) -> StorageError:
     """Return the error for a file that could not be written."""
     return StorageError(

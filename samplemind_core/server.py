@@ -18,7 +18,7 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -368,25 +368,28 @@ async def _disconnected(socket: WebSocket) -> None:
 # -- clips and scripts ---------------------------------------------------------------------------
 
 
-async def clip(request: Request) -> Response:
-    """Send a clip as 16-bit PCM WAV, which every browser plays."""
-    clip_id = request.path_params["clip"]
-    if not valid("clip", str(clip_id), request.query_params.get("t", "")):
+async def _send_wav(request: Request, kind: str, name: str, make: Callable[[], bytes], max_age_s: int) -> Response:
+    """Send a sound as 16-bit PCM WAV, which every browser plays, to whoever has a ticket for it."""
+    if not valid(kind, name, request.query_params.get("t", "")):
         raise HTTPException(403, "This link has expired. Load the page again.")
     try:
-        wav = await asyncio.to_thread(lambda: workspace().clip_wav(clip_id))
+        wav = await asyncio.to_thread(make)
     except NotFoundError as error:
         raise HTTPException(404, str(error)) from None
     except SampleMindError as error:
         raise HTTPException(422, str(error)) from None
-    return Response(wav, media_type="audio/wav", headers={"Cache-Control": "private, max-age=86400"})
+    return Response(wav, media_type="audio/wav", headers={"Cache-Control": f"private, max-age={max_age_s}"})
+
+
+async def clip(request: Request) -> Response:
+    """Send a clip."""
+    clip_id = request.path_params["clip"]
+    return await _send_wav(request, "clip", str(clip_id), lambda: workspace().clip_wav(clip_id), 86_400)
 
 
 async def answer(request: Request) -> Response:
-    """Send a classified file as 16-bit PCM WAV, while it is where it was."""
+    """Send a classified file, while it is where it was."""
     batch_id, position = request.path_params["batch"], request.path_params["position"]
-    if not valid("answer", f"{batch_id}/{position}", request.query_params.get("t", "")):
-        raise HTTPException(403, "This link has expired. Load the page again.")
 
     def wav() -> bytes:
         from samplemind_core.audio.decode import decode, probe, to_wav
@@ -397,13 +400,7 @@ async def answer(request: Request) -> Response:
         rate = min(probe(path, limits=space.settings.limits).sample_rate_hz, 48_000)
         return to_wav(decode(path, rate, limits=space.settings.limits).waveform, rate)
 
-    try:
-        content = await asyncio.to_thread(wav)
-    except NotFoundError as error:
-        raise HTTPException(404, str(error)) from None
-    except SampleMindError as error:
-        raise HTTPException(422, str(error)) from None
-    return Response(content, media_type="audio/wav", headers={"Cache-Control": "private, max-age=3600"})
+    return await _send_wav(request, "answer", f"{batch_id}/{position}", wav, 3_600)
 
 
 async def batch_file(request: Request) -> Response:

@@ -11,15 +11,15 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from samplemind_core.files import inert
+from samplemind_core.inference.table import NONE
 from samplemind_core.store.records import Answer, AnswerFilter, Batch
 
 if TYPE_CHECKING:
     from samplemind_core.store import Store
 
 FORMATS = {"csv": "text/csv", "json": "application/json", "parquet": "application/vnd.apache.parquet"}
-NONE = "none of these"
 CHUNK = 1_000
-_SPREADSHEET = ("=", "+", "-", "@", "\t", "\r")
 
 
 def export(store: Store, batch: Batch, form: str, where: AnswerFilter | None = None) -> Iterator[bytes]:
@@ -86,7 +86,7 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:.6g}"
-    return f"'{value}" if str(value).startswith(_SPREADSHEET) else str(value)
+    return inert(str(value))
 
 
 def _json(answers: Iterator[Answer], names: Sequence[str]) -> Iterator[bytes]:

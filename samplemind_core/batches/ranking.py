@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from samplemind_core.batches.work import audio_folder, batch_folder
 from samplemind_core.errors import ConfigError
 from samplemind_core.files import make_folder, write_atomic
+from samplemind_core.inference.table import NONE
 from samplemind_core.store.records import Answer, AnswerFilter, Batch
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ POOL = 400
 """Files that are looked at once more, the most uncertain of the batch: some seconds of work."""
 
 MAX_BUDGET = 100
-NONE = "none of these"
 ALIKE = 1e-3
 """Distance of unit embeddings below which two files are one sound: labelling both teaches nothing more."""
 

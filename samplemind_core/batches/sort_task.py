@@ -10,8 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from samplemind_core.batches.work import audio_folder, batch_folder
 from samplemind_core.errors import DataError
-from samplemind_core.inference.classifier import NONE, Result
-from samplemind_core.inference.sorting import DEFAULT_PATTERN, SortPlan, plan_sorting, sort_into, write_zip
+from samplemind_core.files import make_folder, storage_error
+from samplemind_core.inference.classifier import Result
+from samplemind_core.inference.sorting import (
+    DEFAULT_PATTERN,
+    SortPlan,
+    check_destination,
+    plan_sorting,
+    sort_into,
+    write_zip,
+)
+from samplemind_core.inference.table import NONE
 from samplemind_core.store.records import Answer, Batch, Task
 
 if TYPE_CHECKING:
@@ -58,12 +67,7 @@ def plan(
     """
     root = audio_folder(workspace.root, batch)
     if destination is not None and batch.kind == "folder":
-        inside = destination.expanduser().resolve()
-        if inside == root.resolve() or inside.is_relative_to(root.resolve()):
-            raise DataError(
-                f"'{destination}' lies inside the folder that was classified.",
-                "Choose a folder of its own for the copies.",
-            )
+        check_destination(destination, [root])
     target = destination.expanduser() if destination is not None else zip_path(workspace, batch.id) / "inside"
     return plan_sorting(
         _results(workspace, batch),
@@ -115,8 +119,14 @@ def run(context: TaskContext) -> dict[str, Any]:
     if destination is None:
         final = zip_path(workspace, batch.id)
         part = final.with_suffix(".part")
-        left = write_zip(found, part, progress=_checked(context))
-        part.replace(final)
+        make_folder(part.parent)
+        try:
+            left = write_zip(found, part, progress=_checked(context))
+            part.replace(final)
+        except OSError as error:
+            raise storage_error(part, error) from error
+        finally:
+            part.unlink(missing_ok=True)
         return {"batch": batch.id, "files": len(found.copies) - len(left), "left": len(found.left) + len(left)}
     done = sort_into(found, destination, progress=context.progress, should_stop=context.should_stop)
     return {

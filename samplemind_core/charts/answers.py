@@ -8,11 +8,9 @@ import plotly.graph_objects as go
 
 from samplemind_core.charts.style import LABEL_SIZE_PX, Theme, axis, class_color, empty_figure, figure, palette, safe
 
-NONE = "none of these"
-
 
 def class_counts_figure(
-    by_label: Mapping[str | None, int], class_names: Sequence[str], theme: Theme = "light"
+    by_label: Mapping[str | None, int], class_names: Sequence[str], theme: Theme = "light", *, none: str
 ) -> go.Figure:
     """Draw how many files were called what, most first.
 
@@ -23,6 +21,8 @@ def class_counts_figure(
     class_names : sequence of str
         The checkpoint's classes, which give the colours.
     theme : {'light', 'dark'}
+    none : str
+        What stands for none of the classes.
     """
     total = sum(by_label.values())
     if not total:
@@ -30,7 +30,7 @@ def class_counts_figure(
     colors = palette(theme)
     places = {name: place for place, name in enumerate(class_names)}
     rows = sorted(by_label.items(), key=lambda item: (-item[1], item[0] or ""))
-    names = [NONE if label is None else label for label, _ in rows]
+    names = [none if label is None else label for label, _ in rows]
     counts = [count for _, count in rows]
     bars = go.Bar(
         x=counts,

@@ -20,6 +20,7 @@ from samplemind_core.evaluation.judging import Judged
 from samplemind_core.evaluation.metrics import Evaluation, evaluate_logits
 from samplemind_core.evaluation.slices import slice_accuracy, slice_columns
 from samplemind_core.evaluation.thresholds import risk_coverage
+from samplemind_core.files import inert
 from samplemind_core.store.records import Checkpoint, Clip, Epoch, Run
 
 if TYPE_CHECKING:
@@ -339,17 +340,12 @@ def _table(models: Sequence[ReportModel], clips: Mapping[int, Clip]) -> str:
     names = models[0].judged.class_names
     for row, clip_id in enumerate(models[0].judged.clip_ids.tolist()):
         clip = clips[clip_id]
-        cells: list[Any] = [clip_id, _inert(clip.name), _inert(clip.source), _inert(clip.label)]
+        cells: list[Any] = [clip_id, inert(clip.name), inert(clip.source), inert(clip.label)]
         for one, each in zip(models, probs, strict=True):
             said = int(each[row].argmax())
-            cells += [_inert(names[said]), f"{each[row, said]:.6f}", int(said == one.judged.targets[row])]
+            cells += [inert(names[said]), f"{each[row, said]:.6f}", int(said == one.judged.targets[row])]
         writer.writerow(cells)
     return text.getvalue()
-
-
-def _inert(text: str) -> str:
-    """Return text that no spreadsheet takes for a formula."""
-    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
 
 
 def _percent(share: float) -> str:

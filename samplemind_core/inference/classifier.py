@@ -22,6 +22,7 @@ from samplemind_core.audio.window import fit_window
 from samplemind_core.errors import AudioError
 from samplemind_core.evaluation.metrics import softmax
 from samplemind_core.inference.novelty import Taps
+from samplemind_core.inference.table import NONE
 from samplemind_core.inference.trust import Trust, read_trust, see
 from samplemind_core.models import AudioClassifier
 from samplemind_core.settings import Limits
@@ -29,8 +30,6 @@ from samplemind_core.training.checkpoints import CheckpointInfo, load_model
 from samplemind_core.training.device import pick_device, pick_memory_format
 
 Item = Path | tuple[str, bytes]
-NONE = "none of these"
-"""The answer where a sound is like nothing in the library."""
 
 DECODERS = 2
 BATCH = 32

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
 
-from samplemind_core.errors import ConfigError, NotFoundError, StoppedError, StorageError
+from samplemind_core.errors import ConfigError, DataError, NotFoundError, StoppedError, StorageError
 from samplemind_core.files import make_folder, storage_error
 
 if TYPE_CHECKING:
@@ -161,6 +161,23 @@ def plan_sorting(
         taken.add(target.casefold())
         copies.append(Copy(source, target, result.label, result.confidence, num_bytes))
     return SortPlan(tuple(copies), tuple(left))
+
+
+def check_destination(destination: Path, folders: Iterable[Path]) -> None:
+    """Refuse a destination that is one of the folders that were classified, or lies inside one.
+
+    Raises
+    ------
+    DataError
+        If it does: the copies would be classified next time.
+    """
+    target = destination.expanduser().resolve()
+    for folder in folders:
+        if target.is_relative_to(folder.resolve()):
+            raise DataError(
+                f"'{destination}' lies inside '{folder}', which is classified.",
+                "Choose a folder of its own for the copies.",
+            )
 
 
 def check_pattern(pattern: str) -> tuple[str, ...]:

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from samplemind_core.files import inert
+
 if TYPE_CHECKING:
     from samplemind_core.inference.classifier import Result
     from samplemind_core.inference.windows import Segment
+
+NONE = "none of these"
+"""The answer where a sound is like nothing in the library."""
 
 SEGMENT_COLUMNS = ("file", "start_s", "end_s", "label", "confidence", "second", "second_confidence")
 
@@ -47,8 +52,3 @@ def segment_row(name: str, segment: Segment) -> list[str]:
 def share(value: float | None) -> str:
     """Return a fraction with six digits; nothing where there is none."""
     return "" if value is None else f"{value:.6f}"
-
-
-def inert(name: str) -> str:
-    """Return a text that no spreadsheet takes for a formula."""
-    return f"'{name}" if name[:1] in {"=", "+", "-", "@", "\t", "\r"} else name

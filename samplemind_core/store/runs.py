@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from typing import Any, TypeVar
 
-from sqlalchemy import delete, func, insert, or_, select, update
+from sqlalchemy import delete, func, insert, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from samplemind_core.errors import JobError, NotFoundError
 from samplemind_core.store.database import Database
 from samplemind_core.store.datasets import name_taken
+from samplemind_core.store.queue import ATTEMPTS, take_oldest
 from samplemind_core.store.records import ACTIVE, Checkpoint, Epoch, Event, Prediction, Run, RunStatus
 from samplemind_core.store.tables import CheckpointRow, EpochRow, EventRow, PredictionRow, RunRow
 from samplemind_core.store.values import storable
@@ -100,30 +101,12 @@ class Runs:
 
         Two workers never get the same run: the row changes hands in one statement.
         """
-        for _ in range(10):
+        for _ in range(ATTEMPTS):
             with self._db.write() as session:
-                query = select(RunRow.id).where(RunRow.status == "queued")
-                if run_id is not None:
-                    query = query.where(RunRow.id == run_id)
-                candidate = session.scalar(query.order_by(RunRow.queued_at, RunRow.id).limit(1))
+                candidate, taken = take_oldest(session, RunRow, worker, run_id, end_reason=None, error=None)
                 if candidate is None:
                     return None
-                now = time.time()
-                taken = session.execute(
-                    update(RunRow)
-                    .where(RunRow.id == candidate, RunRow.status == "queued")
-                    .values(
-                        status="running",
-                        worker=storable(worker),
-                        heartbeat_at=now,
-                        started_at=func.coalesce(RunRow.started_at, now),
-                        ended_at=None,
-                        end_reason=None,
-                        error=None,
-                        stop_requested=False,
-                    )
-                )
-                if taken.rowcount == 1:  # type: ignore[attr-defined]
+                if taken:
                     _event(session, candidate, "started", f"Training started on {worker.get('host', 'this machine')}")
                     session.flush()
                     return _run(session.get_one(RunRow, candidate))

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from samplemind_core.errors import JobError, NotFoundError
 from samplemind_core.store.database import Database
+from samplemind_core.store.queue import ATTEMPTS, take_oldest
 from samplemind_core.store.records import Task, TaskStatus
 from samplemind_core.store.tables import TaskRow
 from samplemind_core.store.values import storable
@@ -69,29 +70,12 @@ class Tasks:
 
         Two workers never get the same task: the row changes hands in one statement.
         """
-        for _ in range(10):
+        for _ in range(ATTEMPTS):
             with self._db.write() as session:
-                query = select(TaskRow.id).where(TaskRow.status == "queued")
-                if task_id is not None:
-                    query = query.where(TaskRow.id == task_id)
-                candidate = session.scalar(query.order_by(TaskRow.queued_at, TaskRow.id).limit(1))
+                candidate, taken = take_oldest(session, TaskRow, worker, task_id)
                 if candidate is None:
                     return None
-                now = time.time()
-                taken = session.execute(
-                    update(TaskRow)
-                    .where(TaskRow.id == candidate, TaskRow.status == "queued")
-                    .values(
-                        status="running",
-                        worker=storable(worker),
-                        heartbeat_at=now,
-                        started_at=func.coalesce(TaskRow.started_at, now),
-                        ended_at=None,
-                        stop_requested=False,
-                    )
-                )
-                if taken.rowcount == 1:  # type: ignore[attr-defined]
-                    session.flush()
+                if taken:
                     return _task(session.get_one(TaskRow, candidate))
         return None
 

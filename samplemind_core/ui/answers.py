@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from samplemind_core.errors import NotFoundError, SampleMindError
+from samplemind_core.files import inert
 from samplemind_core.ui import words
 from samplemind_core.ui.state import workspace
 
@@ -118,7 +119,7 @@ def row(result: Result, other: Result | None = None, *, measured: bool = False) 
 
 def csv_text(results: Sequence[Result], others: Sequence[Result] | None = None) -> str:
     """Return the answers as CSV, with those of another checkpoint at the end of the lines."""
-    from samplemind_core.inference.table import answer_columns, answer_row, inert, share
+    from samplemind_core.inference.table import answer_columns, answer_row, share
 
     names = list(next((result.probs for result in results if result.probs), {}))
     text = io.StringIO()

@@ -72,7 +72,7 @@ def _compared(result: Result, run: Run, other: tuple[str, Run], given: Given, *,
 def answer(result: Result, *, key: str) -> None:
     """Draw the class, how sure, the bars of every answer and what else it may be."""
     from samplemind_core.charts.confidence import confidence_figure
-    from samplemind_core.inference.classifier import NONE
+    from samplemind_core.inference.table import NONE
 
     st.metric(
         "Class",

@@ -76,13 +76,21 @@ def choose(label: str, options: Mapping[str, str], param: str, *, default: str |
     return choice
 
 
-def choose_section(sections: Mapping[str, str]) -> str:
+def choose_section(
+    sections: Mapping[str, str], *, key: str = "", param: str = "section", label: str = "Section"
+) -> str:
     """Draw the sections of a page to choose from; the chosen one stands in the address.
 
     Parameters
     ----------
     sections : mapping of str to str
-        Titles by name; not empty.
+        Titles by name; not empty. The first is where a reader starts.
+    key : str, optional
+        Of the widget; made from the sections by default.
+    param : str
+        Query parameter.
+    label : str
+        What a screen reader calls the choice.
 
     Returns
     -------
@@ -90,18 +98,19 @@ def choose_section(sections: Mapping[str, str]) -> str:
         A key of ``sections``.
     """
     first = next(iter(sections))
-    key, followed = f"section-{first}-{len(sections)}", f"section-{first}-{len(sections)}-address"
-    wanted = st.query_params.get("section")
+    key = key or f"section-{first}-{len(sections)}"
+    followed = f"{key}-address"
+    wanted = st.query_params.get(param)
     if wanted in sections and st.session_state.get(followed) != wanted:
         st.session_state[key] = wanted
     elif st.session_state.get(key) not in sections:
         st.session_state[key] = first
     chosen = st.segmented_control(
-        "Section", list(sections), format_func=lambda name: sections[name], required=True, key=key,
+        label, list(sections), format_func=lambda name: sections[name], required=True, key=key,
         label_visibility="collapsed",
     )  # fmt: skip
     choice = chosen or first
-    _to_address("section", choice, followed)
+    _to_address(param, choice, followed)
     return choice
 
 

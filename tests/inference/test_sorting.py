@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from samplemind_core.errors import ConfigError, NotFoundError, StoppedError
-from samplemind_core.inference.classifier import NONE, Result
+from samplemind_core.inference.classifier import Result
 from samplemind_core.inference.sorting import (
     check_pattern,
     journals,
@@ -18,6 +18,7 @@ from samplemind_core.inference.sorting import (
     undo,
     write_zip,
 )
+from samplemind_core.inference.table import NONE
 
 
 @pytest.fixture

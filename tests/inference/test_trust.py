@@ -12,7 +12,8 @@ from safetensors import safe_open
 
 from samplemind_core.config import build_config
 from samplemind_core.errors import CheckpointError
-from samplemind_core.inference.classifier import NONE, Classifier
+from samplemind_core.inference.classifier import Classifier
+from samplemind_core.inference.table import NONE
 from samplemind_core.inference.trust import load_trust, trust_file
 from samplemind_core.settings import Settings
 from samplemind_core.workspace import Workspace

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn, get_args
 import streamlit as st
 
 from samplemind_core.charts.answers import class_counts_figure, confidence_histogram_figure
+from samplemind_core.inference.table import NONE
 from samplemind_core.server import answer_url, batch_url
 from samplemind_core.store import Answer, AnswerFilter, Batch, Task
 from samplemind_core.store.answers import AnswerSummary, Order
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 ROWS = 50
 SUGGESTED = 20
-NONE = "none of these"
 FAILED = "could not be read"
 ORDERS: dict[Order, str] = {
     "position": "In order",
@@ -85,7 +85,7 @@ def overview(batch: Batch, summary: AnswerSummary) -> None:
     left, right = st.columns([3, 2])
     with left, st.container(border=True, height="stretch"):
         st.caption("Files by class")
-        figure = class_counts_figure(summary.by_label, class_names(batch, summary), theme())
+        figure = class_counts_figure(summary.by_label, class_names(batch, summary), theme(), none=NONE)
         parts.figure(figure, key=f"batch-classes-{batch.id}")
     with right, st.container(border=True, height="stretch"):
         st.caption("How sure the answers are")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from samplemind_core.inference.table import NONE
 from samplemind_core.server import sound_url
 from samplemind_core.store import Correction, Run
 from samplemind_core.ui import parts, words
@@ -14,7 +15,6 @@ from samplemind_core.ui.player import Sound, player_list
 from samplemind_core.ui.state import choose, error_boundary, owner, workspace
 
 SHOWN = 100
-NONE = "none of these"
 
 
 def review() -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from samplemind_core.ui.state import choose_section as choose_from
+
 if TYPE_CHECKING:
     from samplemind_core.ui.diagnostics.picked import Picked
 
@@ -58,20 +60,5 @@ SECTIONS: tuple[Section, ...] = (
 def choose_section() -> Section:
     """Draw the sections to choose from and return the chosen one, which stands in the address."""
     by_slug = {section.slug: section for section in SECTIONS}
-    key, followed = "diagnostics-section", "diagnostics-section-address"
-    wanted = st.query_params.get("section")
-    if wanted in by_slug and st.session_state.get(followed) != wanted:
-        st.session_state[key] = wanted
-    elif st.session_state.get(key) not in by_slug:
-        st.session_state[key] = SECTIONS[0].slug
-    chosen = st.segmented_control(
-        "Section",
-        list(by_slug),
-        format_func=lambda slug: f"{by_slug[slug].icon} {by_slug[slug].title}",
-        required=True,
-        key=key,
-        label_visibility="collapsed",
-    )
-    slug = chosen or SECTIONS[0].slug
-    st.query_params["section"] = st.session_state[followed] = slug
-    return by_slug[slug]
+    titles = {slug: f"{section.icon} {section.title}" for slug, section in by_slug.items()}
+    return by_slug[choose_from(titles, key="diagnostics-section")]

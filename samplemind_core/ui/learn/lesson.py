@@ -14,6 +14,7 @@ from samplemind_core.ui.learn import memory
 from samplemind_core.ui.living_figure import living_figure
 from samplemind_core.ui.parts import safe
 from samplemind_core.ui.player import Sound, player, wav_url
+from samplemind_core.ui.state import choose_section
 
 if TYPE_CHECKING:
     import numpy as np
@@ -129,20 +130,4 @@ def choose_part(key: str, titles: Mapping[str, str]) -> str:
     str
         A key of ``titles``.
     """
-    name, followed = f"learn-{key}-part", f"learn-{key}-part-followed"
-    wanted = st.query_params.get("part")
-    if wanted in titles and st.session_state.get(followed) != wanted:
-        st.session_state[name] = wanted
-    elif st.session_state.get(name) not in titles:
-        st.session_state[name] = next(iter(titles))
-    chosen = st.segmented_control(
-        "Part of the chapter",
-        list(titles),
-        format_func=titles.__getitem__,
-        required=True,
-        key=name,
-        label_visibility="collapsed",
-    )
-    part = chosen or next(iter(titles))
-    st.query_params["part"] = st.session_state[followed] = part
-    return part
+    return choose_section(titles, key=f"learn-{key}-part", param="part", label="Part of the chapter")
