@@ -16,7 +16,7 @@ from typing import Any
 from samplemind_core.config import RunConfig
 from samplemind_core.errors import SampleMindError
 from samplemind_core.settings import Settings
-from samplemind_core.store import Checkpoint, Epoch, Run, Store
+from samplemind_core.store import Epoch, Run, Store
 from samplemind_core.store.records import ACTIVE
 from samplemind_core.workers import Crew, Lease, file_log, forget, identity, is_gone
 
@@ -37,6 +37,9 @@ Listener = Callable[[str, Any], None]
 
 AFTER_TRAINING = "samplemind_core.inference.trust:leave_trust"
 """``module:function`` called for the checkpoints of a run that ended; by name, as it stands above this room."""
+
+RESULTS = {"finished", "stopped"}
+"""Ways to end that leave checkpoints in good order."""
 
 
 # -- workers -------------------------------------------------------------------------------------
@@ -98,6 +101,8 @@ def execute(
         else:
             observer.finish(status, reason, error)
             log.info("%s: %s", status, reason)
+            # Takes seconds and nobody need wait for it: whoever asks sooner has it made on the spot.
+            _call_after_training(store, settings, run, log)
     return store.runs.get(run.id)
 
 
@@ -242,23 +247,21 @@ def _train(store: Store, settings: Settings, run: Run, observer: StoreObserver) 
                 for split in ("val", "test"):
                     leave_predictions(store, settings.root, checkpoint, clips, split, clips.class_names, trainer.device)
                 calibrate_checkpoint(store, settings.root, checkpoint, dataset.id)
-                _call_after_training(store, settings, run, checkpoint, observer)
     return outcome.status, outcome.reason, None
 
 
-def _call_after_training(
-    store: Store, settings: Settings, run: Run, checkpoint: Checkpoint, observer: StoreObserver
-) -> None:
-    """Let a higher room add what a finished checkpoint needs; without it the checkpoint is still good."""
+def _call_after_training(store: Store, settings: Settings, run: Run, log: logging.Logger) -> None:
+    """Let a higher room add what the checkpoints of an ended run need; without it they are still good."""
     module, _, name = AFTER_TRAINING.partition(":")
-
-    def progress(done: int, total: int | None, what: str) -> None:
-        observer.on_progress({"stage": what, "step": done, "steps": total or 0})
-
     try:
-        getattr(importlib.import_module(module), name)(store, settings, run, checkpoint, progress)
+        if store.runs.get(run.id).status in RESULTS:
+            for checkpoint in store.runs.checkpoints(run.id):
+                if checkpoint.kind in {"best", "last"}:
+                    getattr(importlib.import_module(module), name)(store, settings, run, checkpoint)
     except SampleMindError as error:
-        observer.on_event("trust", f"Confidence could not be measured: {error}")
+        log.warning("confidence could not be measured: %s", error)
+    except Exception:
+        log.exception("confidence could not be measured")
 
 
 class _StoppedError(Exception):
