@@ -18,6 +18,7 @@ from samplemind_core.files import make_folder
 
 HEAD = "0006"
 BUSY_TIMEOUT_MS = 15_000
+MIGRATION_TIMEOUT_S = 60.0
 _MIGRATION_LOCK = 0x5A_4D_1D  # any number; the same in every process
 
 
@@ -79,8 +80,9 @@ class Database:
             raise
 
     def _migrate(self) -> None:
-        found = self._revision()
-        if found == HEAD:
+        # A new SQLite file turns to WAL with its first connection. Two that try at once do not wait for each
+        # other, whatever the busy timeout says: one fails. So there the lock comes before the first connection.
+        if self.engine.dialect.name == "postgresql" and self._revision() == HEAD:
             return
         with self._one_migrator():
             found = self._revision()
@@ -125,11 +127,12 @@ class Database:
             yield
             return
         try:
-            with FileLock(f"{file}.migrate.lock", timeout=60):
+            with FileLock(f"{file}.migrate.lock", timeout=MIGRATION_TIMEOUT_S):
                 yield
         except Timeout:
             raise StoreError(
-                "Another process has been preparing the database for a minute.", "End it and try again."
+                f"Another process has been preparing the database for {MIGRATION_TIMEOUT_S:.0f} seconds.",
+                "End it and try again.",
             ) from None
 
 

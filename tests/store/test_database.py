@@ -13,6 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from filelock import FileLock
 from sqlalchemy import text
 
 import samplemind_core.store.database as database_module
@@ -80,6 +81,14 @@ def test_threads_open_a_fresh_database_at_once(empty_url: str) -> None:
     for thread in threads:
         thread.join(60)
     assert failures == []
+
+
+def test_a_file_is_not_touched_while_another_prepares_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "new.db"
+    monkeypatch.setattr(database_module, "MIGRATION_TIMEOUT_S", 0.0)
+    with FileLock(f"{file}.migrate.lock"), pytest.raises(StoreError, match="Another process has been preparing"):
+        Store(f"sqlite:///{file}")
+    assert not file.exists()
 
 
 def test_a_failed_block_changes_nothing(store_url: str) -> None:
