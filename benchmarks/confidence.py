@@ -39,7 +39,8 @@ from samplemind_core.inference.outliers import altered_clips, synthetic_waveform
 from samplemind_core.inference.trust import ACCEPTED, COVERAGE, NUM_ALTERED, NUM_MADE, Seen, see
 from samplemind_core.training.checkpoints import load_model
 from samplemind_core.training.temperature import fit_temperature
-from samplemind_core.training.trainer import Trainer, TrainingData
+from samplemind_core.training.trainer import Trainer
+from samplemind_core.training.training_data import TrainingData
 
 PARTS = ("logits", "embeddings", "layers", "spectra")
 BATCH = 128

@@ -25,7 +25,8 @@ from samplemind_core.data.dataset import ClipData, load_clips
 from samplemind_core.data.sources import ImportOptions
 from samplemind_core.evaluation.metrics import evaluate_logits
 from samplemind_core.training.predictions import compute_logits
-from samplemind_core.training.trainer import Trainer, TrainingData
+from samplemind_core.training.trainer import Trainer
+from samplemind_core.training.training_data import TrainingData
 
 
 class Silent:

@@ -21,7 +21,9 @@ from benchmarks.machine import machine_line
 from benchmarks.measure import Timings, in_turns, ratio, table
 from samplemind_core.config import RunConfig, build_config
 from samplemind_core.models import build_model
-from samplemind_core.training.trainer import Totals, Trainer, TrainingData
+from samplemind_core.training.measuring import Totals
+from samplemind_core.training.trainer import Trainer
+from samplemind_core.training.training_data import TrainingData
 
 PLAIN = {"time_shift_ms": 0, "freq_mask_bins": 0, "time_mask_ms": 0, "mixup_alpha": 0}
 RECIPES: dict[str, tuple[str, dict[str, Any]]] = {

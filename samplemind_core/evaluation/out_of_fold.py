@@ -280,7 +280,8 @@ def _train_fold(
     observer: _Observer,
 ) -> npt.NDArray[np.float32] | None:
     from samplemind_core.training.predictions import compute_logits
-    from samplemind_core.training.trainer import Trainer, TrainingData
+    from samplemind_core.training.trainer import Trainer
+    from samplemind_core.training.training_data import TrainingData
 
     test, val = held
     data = TrainingData(

@@ -14,7 +14,7 @@ from samplemind_core.learn.kits import LESSON, PER_CLASS, UNSEEN_KIT, demo_clips
 
 if TYPE_CHECKING:
     from samplemind_core.store.records import Epoch
-    from samplemind_core.training.trainer import TrainingData
+    from samplemind_core.training.training_data import TrainingData
 
 FEW, MANY = 5, 24
 """Training clips of each class, without and with the cure ``more``."""
@@ -102,7 +102,7 @@ def lesson_data(cures: Collection[str]) -> TrainingData:
 
     Validation clips come from kits that training never hears.
     """
-    from samplemind_core.training.trainer import TrainingData
+    from samplemind_core.training.training_data import TrainingData
 
     clips = demo_clips(PER_CLASS)
     unseen = clips.sources >= UNSEEN_KIT

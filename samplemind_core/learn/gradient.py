@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from samplemind_core.config import TrainConfig
 from samplemind_core.learn.student import Student
-from samplemind_core.training.trainer import build_optimizer
+from samplemind_core.training.optimizers import build_optimizer
 
 PLACES = {"first": "stem.0.weight", "middle": "blocks.1.body.0.weight", "last": "head.weight"}
 """A layer near the sound, one half-way, the one that answers: names of weights in ``samplemind_cnn``."""

@@ -175,7 +175,7 @@ def small_network(weight_decay: float = USUAL_DECAY) -> SmallNetwork:
     import torch
 
     from samplemind_core.learn.practice import Practice
-    from samplemind_core.training.trainer import TrainingData
+    from samplemind_core.training.training_data import TrainingData
 
     clips = demo_clips(PER_CLASS)
     unseen = clips.sources >= UNSEEN_KIT

@@ -13,7 +13,8 @@ import torch
 from samplemind_core.config import RunConfig
 from samplemind_core.errors import NonFiniteLossError
 from samplemind_core.store.records import Epoch
-from samplemind_core.training.trainer import Trainer, TrainingData
+from samplemind_core.training.trainer import Trainer
+from samplemind_core.training.training_data import TrainingData
 
 # Lessons of several people take turns, one step at a time on one thread. No other lesson draws from
 # torch's generator meanwhile, so that a lesson's numbers repeat.

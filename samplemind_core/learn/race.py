@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from samplemind_core.config import TrainConfig
-from samplemind_core.training.trainer import build_optimizer
+from samplemind_core.training.optimizers import build_optimizer
 
 Height = Callable[[Tensor, Tensor], Tensor]
 NUM_STEPS = 120

@@ -14,7 +14,9 @@ from samplemind_core.config import ModelConfig, RunConfig, TrainConfig
 from samplemind_core.errors import NonFiniteLossError
 from samplemind_core.learn.sounds import Sounds
 from samplemind_core.models import AudioClassifier, count_parameters
-from samplemind_core.training.trainer import Totals, Trainer, TrainingData
+from samplemind_core.training.measuring import Totals
+from samplemind_core.training.trainer import Trainer
+from samplemind_core.training.training_data import TrainingData
 
 
 class Silent:

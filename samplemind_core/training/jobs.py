@@ -209,7 +209,8 @@ def _train(store: Store, settings: Settings, run: Run, observer: StoreObserver) 
     from samplemind_core.data.dataset import load_clips
     from samplemind_core.training.predictions import leave_predictions
     from samplemind_core.training.temperature import calibrate_checkpoint
-    from samplemind_core.training.trainer import Trainer, TrainingData, describe_dataset
+    from samplemind_core.training.trainer import Trainer
+    from samplemind_core.training.training_data import TrainingData, describe_dataset
 
     config = RunConfig.model_validate(run.config)
     # A run goes on with what it began with, whatever the dataset became meanwhile.

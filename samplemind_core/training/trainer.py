@@ -7,12 +7,9 @@ repeats exactly what it would have done without the break: bit for bit on the CP
 from __future__ import annotations
 
 import copy
-import hashlib
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,10 +18,10 @@ from torch.nn import functional
 
 from samplemind_core.audio.augment import augment, mixup
 from samplemind_core.config import RunConfig, TrainConfig
-from samplemind_core.errors import CheckpointError, NonFiniteLossError, TrainingError
+from samplemind_core.errors import CheckpointError, NonFiniteLossError
 from samplemind_core.models import AudioClassifier, build_model, count_parameters
 from samplemind_core.store.records import Epoch
-from samplemind_core.training import health
+from samplemind_core.training.averaging import ema_decay, move_average
 from samplemind_core.training.checkpoints import (
     CheckpointInfo,
     library_versions,
@@ -36,72 +33,15 @@ from samplemind_core.training.checkpoints import (
 )
 from samplemind_core.training.device import describe, pick_device, pick_memory_format, pick_precision
 from samplemind_core.training.feed import Feed
+from samplemind_core.training.measuring import Judged, Totals, headline, judge, measure_epoch, probe_sample
+from samplemind_core.training.observer import Observer, Outcome
+from samplemind_core.training.optimizers import build_optimizer
+from samplemind_core.training.places import epoch_order, place_seed
 from samplemind_core.training.schedule import Plateau, scheduled_lr, should_stop_early
+from samplemind_core.training.training_data import TrainingData, check
 
 EVAL_BATCH = 256
-MIN_PROBE = 256
 SAVE_LAST_EVERY_S = 5.0
-
-
-class Observer(Protocol):
-    """Who is told how a run goes. Implementations must be quick: they are called between steps."""
-
-    def on_start(self, device: str, num_parameters: int) -> None:
-        """Take where the run trains and how large the network is."""
-
-    def on_progress(self, progress: dict[str, Any]) -> None:
-        """Take how far the run is: epoch, step, steps, clips_per_s, eta_s."""
-
-    def on_epoch(self, epoch: Epoch) -> None:
-        """Take what an epoch measured."""
-
-    def on_resume(self, epochs: list[Epoch]) -> None:
-        """Take the epochs that the resumed run builds on; any later one is void."""
-
-    def on_checkpoint(self, kind: str, epoch: int, path: Path, num_bytes: int, metrics: dict[str, float]) -> None:
-        """Take a checkpoint that was written."""
-
-    def on_event(self, kind: str, message: str) -> None:
-        """Take something worth telling."""
-
-    def should_stop(self) -> bool:
-        """Return whether the run is to stop after this batch."""
-        ...
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """What a run learns from.
-
-    ``log_mel`` (N, 1, n_mels, frames) in dB; ``targets`` (N,) int64; rows of each split (n,) int64.
-    ``description`` goes into every checkpoint: the dataset's id, name, fingerprint.
-    """
-
-    log_mel: np.ndarray
-    targets: np.ndarray
-    train_rows: np.ndarray
-    val_rows: np.ndarray
-    class_names: tuple[str, ...]
-    description: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended and why, in words."""
-
-    status: Literal["finished", "stopped"]
-    reason: str
-    best_epoch: int | None
-
-
-@dataclass
-class Totals:
-    """Sums over the clips of an epoch so far."""
-
-    loss: float = 0.0
-    correct: int = 0
-    clips: int = 0
-    seconds: float = 0.0
 
 
 class Trainer:
@@ -126,7 +66,7 @@ class Trainer:
     def __init__(
         self, config: RunConfig, data: TrainingData, folder: Path, observer: Observer, device: str = "auto"
     ) -> None:
-        _check(config, data)
+        check(config, data)
         self.config, self.data, self.folder, self.observer = config, data, folder, observer
         self.train_config: TrainConfig = config.train
         self.device = pick_device(device if config.train.device == "auto" else config.train.device)
@@ -143,7 +83,7 @@ class Trainer:
         self.feed = Feed(data.log_mel, data.targets, self.device)
         self.generator = torch.Generator(self.device)
         self.val_rows = torch.from_numpy(data.val_rows)
-        self.probe_rows = _probe(data.train_rows, len(data.val_rows), config.train.seed)
+        self.probe_rows = probe_sample(data.train_rows, len(data.val_rows), config.train.seed)
         self.steps_per_epoch = -(-len(data.train_rows) // config.train.batch_size)
 
         self.epoch, self.step = 1, 0  # what comes next
@@ -231,7 +171,7 @@ class Trainer:
             nn.utils.clip_grad_norm_(self.model.parameters(), config.grad_clip)
         self.optimizer.step()
         if self.averaged is not None:
-            _average(self.averaged, self.model, min(config.ema_decay, (1 + step) / (10 + step)))
+            move_average(self.averaged, self.model, ema_decay(config.ema_decay, step))
 
         self.totals.loss += value * len(targets)
         dominant = soft_targets if soft_targets.ndim == 1 else soft_targets.argmax(1)
@@ -252,44 +192,28 @@ class Trainer:
         parts = [self._forward(model, log_mel).cpu() for log_mel, _ in self.feed.batches(rows, EVAL_BATCH)]
         return torch.cat(parts)
 
-    def _measure(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss (n,) and correctness (n,) of each clip, and its logits."""
-        logits = self.logits(rows)
-        targets = torch.from_numpy(self.data.targets[rows.numpy()])
-        return functional.cross_entropy(logits.double(), targets, reduction="none"), logits.argmax(1) == targets
+    def _judge(self, rows: Tensor) -> Judged:
+        """Return how the evaluated network does on clips."""
+        return judge(self.logits(rows), torch.from_numpy(self.data.targets[rows.numpy()]))
 
     def _end_epoch(self) -> str | None:
         """Measure, record and save an epoch; return why the run ends early, if it does."""
-        val_losses, val_correct = self._measure(self.val_rows)
-        probe_losses, probe_correct = self._measure(self.probe_rows)
-        targets = torch.from_numpy(self.data.targets[self.data.val_rows])
-        recall = tuple(_mean_or_none(val_correct[targets == index]) for index in range(len(self.data.class_names)))
-        totals = self.totals
-        measured = {
-            "probe_loss": probe_losses.mean().item(),
-            "probe_accuracy": probe_correct.double().mean().item(),
-            "val_loss_se": (val_losses.std(correction=1) / len(val_losses) ** 0.5).item()
-            if len(val_losses) > 1
-            else 0.0,
-        }
-        epoch = Epoch(
-            epoch=self.epoch,
-            train_loss=totals.loss / totals.clips,
-            val_loss=val_losses.mean().item(),
-            train_accuracy=totals.correct / totals.clips,
-            val_accuracy=val_correct.double().mean().item(),
-            lr=self.optimizer.param_groups[0]["lr"],
-            seconds=totals.seconds,
-            clips_per_s=totals.clips / max(totals.seconds, 1e-9),
-            health=measured,
-            recall=recall,
-        )
-        if not np.isfinite(epoch.val_loss):
+        val, probe = self._judge(self.val_rows), self._judge(self.probe_rows)
+        if not torch.isfinite(val.losses.mean()):
             raise NonFiniteLossError(
-                f"Validation loss became {epoch.val_loss} in epoch {self.epoch}.",
+                f"Validation loss became {val.losses.mean().item()} in epoch {self.epoch}.",
                 "Start again with a smaller learning rate; the checkpoints up to here are unharmed.",
             )
-        epoch = _judged(epoch, [*self.history, epoch], targets, len(self.probe_rows), self.train_config.epochs)
+        epoch = measure_epoch(
+            self.epoch,
+            self.totals,
+            self.optimizer.param_groups[0]["lr"],
+            val,
+            probe,
+            num_classes=len(self.data.class_names),
+            history=self.history,
+            total_epochs=self.train_config.epochs,
+        )
         self.history.append(epoch)
 
         if epoch.val_loss < self.best_loss:
@@ -337,7 +261,7 @@ class Trainer:
         num_bytes = save_checkpoint(path, tensors, self._info(latest, state))
         self._saved_at = time.monotonic()
         if latest is not None:
-            self.observer.on_checkpoint("last", latest.epoch, path, num_bytes, _metrics(latest))
+            self.observer.on_checkpoint("last", latest.epoch, path, num_bytes, headline(latest))
 
     def restore(self, path: Path) -> None:
         """Go on from a ``last`` checkpoint.
@@ -379,14 +303,14 @@ class Trainer:
         path = self.folder / f"{name}.safetensors"
         tensors = {f"model.{name}": tensor for name, tensor in self.evaluated.state_dict().items()}
         num_bytes = save_checkpoint(path, tensors, self._info(epoch, {}))
-        self.observer.on_checkpoint(kind, epoch.epoch, path, num_bytes, _metrics(epoch))
+        self.observer.on_checkpoint(kind, epoch.epoch, path, num_bytes, headline(epoch))
 
     def _info(self, epoch: Epoch | None, state: dict[str, Any]) -> CheckpointInfo:
         return CheckpointInfo(
             class_names=self.data.class_names,
             config=self.config,
             epoch=0 if epoch is None else epoch.epoch,
-            metrics={} if epoch is None else _metrics(epoch),
+            metrics={} if epoch is None else headline(epoch),
             dataset=self.data.description,
             num_parameters=count_parameters(self.model),
             versions=library_versions(),
@@ -413,12 +337,10 @@ class Trainer:
 
     def _order(self, epoch: int) -> Tensor:
         """Return the training rows in the order of an epoch."""
-        order = torch.Generator().manual_seed(_seed(self.train_config.seed, epoch))
-        rows = torch.from_numpy(self.data.train_rows)
-        return rows[torch.randperm(len(rows), generator=order)]
+        return epoch_order(torch.from_numpy(self.data.train_rows), self.train_config.seed, epoch)
 
     def _reseed(self, *place: int) -> None:
-        seed = _seed(self.train_config.seed, *place)
+        seed = place_seed(self.train_config.seed, *place)
         torch.manual_seed(seed)  # dropout
         self.generator.manual_seed(seed)  # augmentation
 
@@ -434,89 +356,3 @@ class Trainer:
             "clips_per_s": totals.clips / max(totals.seconds, 1e-9),
             "eta_s": per_step * (config.epochs * self.steps_per_epoch - done),
         }
-
-
-def _check(config: RunConfig, data: TrainingData) -> None:
-    expected = (len(data.targets), *config.features.shape)
-    if data.log_mel.shape != expected:
-        raise TrainingError(
-            f"Expected spectrograms of shape {expected}, got {data.log_mel.shape}.",
-            "The feature cache belongs to other settings; delete the dataset's cache folder and start again.",
-        )
-    for name, rows in (("training", data.train_rows), ("validation", data.val_rows)):
-        if len(rows) == 0:
-            raise TrainingError(
-                f"The {name} split has no clips.", "Import the dataset again with more clips or another split."
-            )
-
-
-def build_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:
-    """Return the optimizer that a configuration names, over all weights of a network."""
-    parameters = list(model.parameters())
-    fused = next(model.parameters()).device.type in {"cpu", "cuda"}
-    if config.optimizer == "adam":
-        return torch.optim.Adam(parameters, lr=config.lr, weight_decay=config.weight_decay, fused=fused)
-    if config.optimizer == "adamw":
-        # Decay pulls on weights that multiply features, not on biases and norms.
-        groups = [
-            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
-            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-        ]
-        return torch.optim.AdamW(groups, lr=config.lr, fused=fused)
-    if config.optimizer == "sgd":
-        return torch.optim.SGD(
-            parameters,
-            lr=config.lr,
-            momentum=config.momentum,
-            nesterov=config.momentum > 0,
-            weight_decay=config.weight_decay,
-        )
-    return torch.optim.RMSprop(parameters, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay)
-
-
-@torch.no_grad()
-def _average(averaged: nn.Module, model: nn.Module, decay: float) -> None:
-    """Move an exponential moving average of the weights one step (Polyak and Juditsky 1992)."""
-    torch._foreach_lerp_(list(averaged.parameters()), list(model.parameters()), 1 - decay)
-    for mean, now in zip(averaged.buffers(), model.buffers(), strict=True):
-        mean.copy_(now)
-
-
-def _judged(epoch: Epoch, history: list[Epoch], targets: Tensor, num_probe: int, total_epochs: int) -> Epoch:
-    """Return the epoch with its verdict beside the figures it rests on."""
-    shares = (torch.bincount(targets) / len(targets)).tolist()
-    verdict = health.assess(
-        [health.point_from(row.as_dict()) for row in history],
-        num_probe=num_probe,
-        num_val=len(targets),
-        class_shares=shares,
-        total_epochs=total_epochs,
-    )
-    return Epoch(**epoch.as_dict() | {"health": {**epoch.health, **verdict.as_dict()}, "recall": epoch.recall})
-
-
-def _probe(train_rows: np.ndarray, num_val: int, seed: int) -> Tensor:
-    """Return a fixed sample of training clips, to be measured exactly as validation clips are."""
-    size = min(len(train_rows), max(MIN_PROBE, num_val))
-    order = torch.randperm(len(train_rows), generator=torch.Generator().manual_seed(_seed(seed, 0)))
-    return torch.from_numpy(train_rows)[order[:size].sort().values]
-
-
-def _seed(*parts: int) -> int:
-    """Return a seed from a place in the run; neighbouring places share nothing."""
-    digest = hashlib.blake2b(",".join(map(str, parts)).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 1
-
-
-def _metrics(epoch: Epoch) -> dict[str, float]:
-    names = ("train_loss", "val_loss", "train_accuracy", "val_accuracy")
-    return {name: getattr(epoch, name) for name in names}
-
-
-def _mean_or_none(correct: Tensor) -> float | None:
-    return correct.double().mean().item() if len(correct) else None
-
-
-def describe_dataset(dataset: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a checkpoint keeps of its dataset."""
-    return {name: dataset[name] for name in ("id", "name", "version", "fingerprint", "num_clips", "synthetic")}

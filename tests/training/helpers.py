@@ -10,7 +10,7 @@ import numpy as np
 
 from samplemind_core.config import RunConfig, build_config
 from samplemind_core.store import Epoch
-from samplemind_core.training.trainer import TrainingData
+from samplemind_core.training.training_data import TrainingData
 
 TINY = {"n_mels": 16, "duration_s": 0.4, "model.width": 0.5, "device": "cpu"}
 

@@ -1,0 +1,54 @@
+"""What a run learns from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from samplemind_core.config import RunConfig
+from samplemind_core.errors import TrainingError
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a run learns from.
+
+    ``log_mel`` (N, 1, n_mels, frames) in dB; ``targets`` (N,) int64; rows of each split (n,) int64.
+    ``description`` goes into every checkpoint: the dataset's id, name, fingerprint.
+    """
+
+    log_mel: np.ndarray
+    targets: np.ndarray
+    train_rows: np.ndarray
+    val_rows: np.ndarray
+    class_names: tuple[str, ...]
+    description: dict[str, Any]
+
+
+def check(config: RunConfig, data: TrainingData) -> None:
+    """Refuse data that a run of this configuration cannot learn from.
+
+    Raises
+    ------
+    TrainingError
+        If a split is empty or the spectrograms do not have the shape that the configuration says.
+    """
+    expected = (len(data.targets), *config.features.shape)
+    if data.log_mel.shape != expected:
+        raise TrainingError(
+            f"Expected spectrograms of shape {expected}, got {data.log_mel.shape}.",
+            "The feature cache belongs to other settings; delete the dataset's cache folder and start again.",
+        )
+    for name, rows in (("training", data.train_rows), ("validation", data.val_rows)):
+        if len(rows) == 0:
+            raise TrainingError(
+                f"The {name} split has no clips.", "Import the dataset again with more clips or another split."
+            )
+
+
+def describe_dataset(dataset: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a checkpoint keeps of its dataset."""
+    return {name: dataset[name] for name in ("id", "name", "version", "fingerprint", "num_clips", "synthetic")}
