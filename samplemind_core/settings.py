@@ -79,6 +79,9 @@ class Settings(BaseSettings):
     lease_s: Annotated[float, Field(ge=1.0, le=3_600.0)] = Field(
         15.0, description="Seconds without a heartbeat after which a run counts as interrupted."
     )
+    keep_deleted_h: Annotated[float, Field(ge=0.0, le=87_600.0)] = Field(
+        168.0, description="Hours for which a deleted run can be brought back; then its files go too."
+    )
     limits: Limits = Field(default_factory=Limits, description="Bounds on files, archives and uploads.")
 
     @classmethod

@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samplemind_core.config import FeatureConfig, RunConfig
-from samplemind_core.errors import JobError, NotFoundError, SampleMindError
+from samplemind_core.errors import JobError, NotFoundError
 from samplemind_core.files import make_folder, write_atomic
 from samplemind_core.settings import Settings
 from samplemind_core.store import Checkpoint, Clip, Dataset, Epoch, Event, Reject, Run, Store
 from samplemind_core.store.records import ENDED, RESUMABLE
 from samplemind_core.tasks import Tasks
 from samplemind_core.tasks import jobs as task_jobs
-from samplemind_core.training import jobs
+from samplemind_core.training import control, jobs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,7 +74,7 @@ class Workspace:
         make_folder(self.root)
         self.store = Store(self.settings.url)
         self.tasks = Tasks(self.store, self.settings, lambda: self.tend(now=True))
-        self._tended_at = 0.0
+        self._tended_at = self._swept_at = 0.0
         self._tending = threading.Lock()
         self._load_classifier = functools.lru_cache(MAX_CLASSIFIERS)(self._read_classifier)
         self._loading = threading.Lock()
@@ -175,6 +175,7 @@ class Workspace:
         from samplemind_core.data.incoming import delete_dataset_folder
 
         dataset = self.dataset(name_or_id)
+        control.sweep(self.store, self.settings, dataset_id=dataset.id)
         self.store.datasets.delete(dataset.id)
         delete_dataset_folder(self.root, dataset.id)
 
@@ -243,7 +244,16 @@ class Workspace:
     # -- training --------------------------------------------------------------------------------
 
     def submit(
-        self, dataset: str, config: RunConfig, *, name: str | None = None, owner: str = "", start: bool = True
+        self,
+        dataset: str,
+        config: RunConfig,
+        *,
+        name: str | None = None,
+        owner: str = "",
+        start: bool = True,
+        notes: str = "",
+        tags: Sequence[str] = (),
+        based_on: str | None = None,
     ) -> Run:
         """Queue a run and see to it that a worker takes it.
 
@@ -259,6 +269,10 @@ class Workspace:
             Who started it; the machine's user by default.
         start : bool
             Whether to start a worker if none is running.
+        notes, tags
+            What people write beside it.
+        based_on : str, optional
+            The run whose settings it started from.
 
         Raises
         ------
@@ -271,7 +285,7 @@ class Workspace:
         found = self.dataset(dataset)
         require_one_label(found)
         now = time.time()
-        chosen = self._free_name(f"{found.name}-{config.preset}") if name is None else _checked_name(name)
+        chosen = self._free_name(f"{found.name}-{config.preset}") if name is None else control.checked_name(name)
         run = Run(
             id=uuid.uuid4().hex[:12],
             name=chosen,
@@ -284,6 +298,9 @@ class Workspace:
             progress={"epochs": config.train.epochs},
             dataset_version=found.version,
             dataset_fingerprint=found.fingerprint,
+            notes=control.checked_notes(notes),
+            tags=control.checked_tags(tags),
+            based_on=None if based_on is None else self.run(based_on).id,
         )
         self.store.runs.add(run)
         # For people who look into the folder; the worker reads the database.
@@ -319,9 +336,9 @@ class Workspace:
         self.tend(now=True)  # what was queued meanwhile found the lock taken
         return ended
 
-    def stop(self, run: str, by: str = "") -> None:
-        """Ask a run to finish its batch, save and end; a queued one leaves the queue."""
-        self.store.runs.request_stop(self.run(run).id, by)
+    def stop(self, run: str, by: str = "", *, pause: bool = False) -> None:
+        """Ask a run to finish its batch, save and end, or pause; a queued one leaves the queue."""
+        self.store.runs.request_stop(self.run(run).id, by, pause=pause)
         self.tend(now=True)
 
     def resume(self, run: str, by: str = "") -> Run:
@@ -329,6 +346,24 @@ class Workspace:
         resumed = self.store.runs.requeue(self.run(run).id, RESUMABLE, by)
         self.tend(now=True)
         return resumed
+
+    def describe_run(
+        self, run: str, *, name: str | None = None, notes: str | None = None, tags: Sequence[str] | None = None
+    ) -> Run:
+        """Change a run's name, notes or tags; what is None stays. See :func:`training.control.describe_run`."""
+        return control.describe_run(self.store, self.run(run).id, name=name, notes=notes, tags=tags)
+
+    def delete_run(self, run: str, by: str = "") -> Run:
+        """Hide a run from every list; it can be brought back for ``settings.keep_deleted_h`` hours."""
+        return self.store.runs.hide(self.run(run).id, by)
+
+    def restore_run(self, run: str, by: str = "") -> Run:
+        """Bring a deleted run back."""
+        return self.store.runs.bring_back(self.run(run).id, by)
+
+    def deleted_runs(self) -> list[Run]:
+        """Return the runs that were deleted and can be brought back, newest first."""
+        return self.store.runs.all(deleted=True)
 
     def tend(self, *, now: bool = False) -> None:
         """Notice dead workers and start one if runs or tasks wait. Cheap: does nothing if done a second ago."""
@@ -339,6 +374,9 @@ class Workspace:
                 jobs.tend(self.store, self.settings)
                 task_jobs.tend(self.store, self.settings)
                 self._tended_at = time.monotonic()
+                if self._tended_at - self._swept_at >= control.SWEEP_EVERY_S:
+                    control.sweep(self.store, self.settings)
+                    self._swept_at = self._tended_at
         finally:
             self._tending.release()
 
@@ -384,7 +422,7 @@ class Workspace:
             If there is no such run or checkpoint; the message lists those there are.
         """
         name, _, which = ref.partition(":")
-        run = self.run(name)
+        run = control.still_there(self.run(name))
         which = which or "best"
         found = self.checkpoints(run.id)
         for checkpoint in found:
@@ -632,22 +670,13 @@ class Workspace:
         return examine(self, check=check)
 
     def _free_name(self, base: str) -> str:
-        taken = {run.name for run in self.store.runs.all()}
+        taken = {run.name for run in self.store.runs.all(deleted=None)}
         base = base.replace(":", "-")
         return next(name for number in range(1, len(taken) + 2) if (name := f"{base}-{number}") not in taken)
 
 
 def _stamp(*paths: Path) -> tuple[int, ...]:
     return tuple(path.stat().st_mtime_ns if path.exists() else 0 for path in paths)
-
-
-def _checked_name(name: str) -> str:
-    name = name.strip()
-    if not 1 <= len(name) <= 200 or ":" in name or not name.isprintable():
-        raise SampleMindError(
-            f"A run's name needs 1 to 200 printable characters and no colon, got {name!r}.", "Choose another name."
-        )
-    return name
 
 
 def _user() -> str:

@@ -148,7 +148,10 @@ class Change(Record):
 class Run(Record):
     """One training run, from the queue to its end. ``config`` is a stored ``RunConfig``.
 
-    It trains on one version of its dataset, whatever the dataset becomes meanwhile.
+    It trains on one version of its dataset, whatever the dataset becomes meanwhile. ``notes`` and
+    ``tags`` are what people write beside it, ``based_on`` the id of the run whose settings it started
+    from. ``paused`` tells a run that was stopped to go on later from one that was stopped for good;
+    ``deleted_at`` is set while it is hidden and can still be brought back.
     """
 
     id: str
@@ -172,6 +175,11 @@ class Run(Record):
     error: str | None = None
     dataset_version: int = 1
     dataset_fingerprint: str | None = None
+    notes: str = ""
+    tags: tuple[str, ...] = ()
+    based_on: str | None = None
+    paused: bool = False
+    deleted_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from sqlalchemy import delete, func, insert, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from samplemind_core.errors import JobError, NotFoundError
+from samplemind_core.errors import JobError, NameTakenError, NotFoundError
 from samplemind_core.store.database import Database
 from samplemind_core.store.datasets import name_taken
 from samplemind_core.store.queue import ATTEMPTS, take_oldest
@@ -39,12 +39,20 @@ class Runs:
         except IntegrityError as error:
             if self.find(run.name) is None:
                 raise
-            raise name_taken("run", run.name) from error
+            raise self._taken(run.name) from error
         return run
 
-    def all(self, *, statuses: Sequence[RunStatus] | None = None, dataset_id: str | None = None) -> list[Run]:
-        """Return runs, newest first."""
+    def all(
+        self,
+        *,
+        statuses: Sequence[RunStatus] | None = None,
+        dataset_id: str | None = None,
+        deleted: bool | None = False,
+    ) -> list[Run]:
+        """Return runs, newest first: those that are there, the deleted ones that can come back, or (None) both."""
         query = select(RunRow).order_by(RunRow.created_at.desc(), RunRow.id)
+        if deleted is not None:
+            query = query.where(RunRow.deleted_at.is_not(None) if deleted else RunRow.deleted_at.is_(None))
         if statuses is not None:
             query = query.where(RunRow.status.in_(statuses))
         if dataset_id is not None:
@@ -53,7 +61,7 @@ class Runs:
             return [_run(row) for row in session.scalars(query)]
 
     def find(self, name_or_id: str) -> Run | None:
-        """Return the run of that id or name, or None."""
+        """Return the run of that id or name, or None; one that was deleted too, while it can come back."""
         with self._db.read() as session:
             query = select(RunRow).where(or_(RunRow.id == name_or_id, RunRow.name == name_or_id))
             rows = sorted(session.scalars(query), key=lambda row: row.id != name_or_id)
@@ -86,13 +94,64 @@ class Runs:
         with self._db.read() as session:
             return session.scalar(query)
 
+    def describe(self, run_id: str, **values: Any) -> Run:
+        """Change what people say of a run: its ``name``, ``notes`` or ``tags``.
+
+        Raises
+        ------
+        NameTakenError
+            If another run has that name.
+        """
+        if unknown := values.keys() - {"name", "notes", "tags"}:
+            raise TypeError(f"not for people to change: {sorted(unknown)}")
+        try:
+            with self._db.write() as session:
+                row = _locked(session, run_id)
+                _assign(row, values)
+                session.flush()
+                return _run(row)
+        except IntegrityError as error:
+            raise self._taken(str(values.get("name"))) from error
+
+    def hide(self, run_id: str, by: str = "") -> Run:
+        """Delete a run so that it can come back; a queued one leaves the queue first."""
+        with self._db.write() as session:
+            row = _locked(session, run_id)
+            if row.status in ACTIVE:
+                raise JobError(f"Run '{row.name}' is {row.status}.", "Stop it first.")
+            if row.status == "queued":
+                _leave_queue(row)
+            row.deleted_at = time.time()
+            _event(session, run_id, "deleted", f"{by or 'Somebody'} deleted this run")
+            session.flush()
+            return _run(row)
+
+    def bring_back(self, run_id: str, by: str = "") -> Run:
+        """Undo :meth:`hide`."""
+        with self._db.write() as session:
+            row = _locked(session, run_id)
+            if row.deleted_at is None:
+                raise JobError(f"Run '{row.name}' was not deleted.", "There is nothing to undo.")
+            row.deleted_at = None
+            _event(session, run_id, "restored", f"{by or 'Somebody'} brought this run back")
+            session.flush()
+            return _run(row)
+
     def delete(self, run_id: str) -> None:
-        """Delete a run that is not training; the caller deletes its folder."""
+        """Delete a run that is not training, for good; the caller deletes its folder."""
         with self._db.write() as session:
             row = _locked(session, run_id)
             if row.status in ACTIVE:
                 raise JobError(f"Run '{row.name}' is {row.status}.", "Stop it first.")
             session.delete(row)
+
+    def _taken(self, name: str) -> NameTakenError:
+        holder = self.find(name)
+        if holder is not None and holder.deleted_at is not None:
+            return NameTakenError(
+                f"A run named '{name}' was deleted, and can still be brought back.", "Choose another name."
+            )
+        return name_taken("run", name)
 
     # -- the queue -------------------------------------------------------------------------------
 
@@ -131,21 +190,22 @@ class Runs:
             _assign(row, values)
             return row.stop_requested
 
-    def request_stop(self, run_id: str, by: str = "") -> RunStatus:
-        """Ask a run to stop after its current batch; a queued one stops at once."""
+    def request_stop(self, run_id: str, by: str = "", *, pause: bool = False) -> RunStatus:
+        """Ask a run to stop after its current batch; a queued one stops at once.
+
+        A run that is paused ends in the same way; it only says that it is meant to go on.
+        """
         with self._db.write() as session:
             row = _locked(session, run_id)
             if row.status == "queued":
-                row.status, row.ended_at, row.end_reason = (
-                    "stopped",
-                    time.time(),
-                    "Taken from the queue before it began.",
-                )
+                _leave_queue(row)
             elif row.status == "running":
                 row.status, row.stop_requested = "stopping", True
             elif row.status != "stopping":
                 raise JobError(f"Run '{row.name}' has already {row.status}.", "There is nothing to stop.")
-            _event(session, run_id, "stop", f"{by or 'Somebody'} asked this run to stop")
+            row.paused = pause
+            wish = "pause" if pause else "stop"
+            _event(session, run_id, wish, f"{by or 'Somebody'} asked this run to {wish}")
             return row.status  # type: ignore[return-value]
 
     def requeue(self, run_id: str, allowed: Sequence[RunStatus], by: str = "") -> Run:
@@ -157,8 +217,11 @@ class Runs:
                     f"Run '{row.name}' is {row.status}; only {', '.join(allowed)} runs can be resumed.",
                     "Start a new run with the same settings instead.",
                 )
+            if row.deleted_at is not None:
+                raise JobError(f"Run '{row.name}' was deleted.", "Bring it back first.")
             row.status, row.queued_at, row.stop_requested, row.worker = "queued", time.time(), False, None
             row.ended_at = row.end_reason = row.error = None
+            row.paused = False
             _event(session, run_id, "resumed", f"{by or 'Somebody'} asked this run to go on")
             session.flush()
             return _run(row)
@@ -267,8 +330,13 @@ def _assign(row: RunRow | CheckpointRow, values: dict[str, Any]) -> None:
         setattr(row, name, storable({name: value})[name])
 
 
+def _leave_queue(row: RunRow) -> None:
+    row.status, row.ended_at, row.end_reason = "stopped", time.time(), "Taken from the queue before it began."
+
+
 def _end(session: Session, row: RunRow, status: RunStatus, reason: str, error: str | None) -> None:
     row.status, row.ended_at, row.stop_requested = status, time.time(), False
+    row.paused = row.paused and status == "stopped"
     _assign(row, {"end_reason": reason, "error": error})
     _event(session, row.id, status, reason)
 
@@ -283,7 +351,8 @@ def _record(kind: type[T], row: Any) -> T:
 
 
 def _run(row: RunRow) -> Run:
-    return _record(Run, row)
+    values = {name: getattr(row, name) for name in Run.__dataclass_fields__}
+    return Run(**values | {"tags": tuple(row.tags or ())})
 
 
 def _epoch(row: EpochRow) -> Epoch:

@@ -186,6 +186,12 @@ class RunRow(Base):
     error: Mapped[str | None] = mapped_column(Text)
     dataset_version: Mapped[int] = mapped_column(Integer, server_default="1")
     dataset_fingerprint: Mapped[str | None] = mapped_column(String(64))
+    notes: Mapped[str] = mapped_column(Text, server_default=text("''"))
+    # Nullable: PostgreSQL cannot compare JSON, so a default there could not be checked against the migration.
+    tags: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    based_on: Mapped[str | None] = mapped_column(String(32))
+    paused: Mapped[bool] = mapped_column(Boolean, server_default=false())
+    deleted_at: Mapped[float | None] = mapped_column(Float(53))
 
 
 class EpochRow(Base):
