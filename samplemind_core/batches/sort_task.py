@@ -40,6 +40,11 @@ class Preview:
     num_left: int
     left: dict[str, int]
 
+    @property
+    def num_copies(self) -> int:
+        """Files that would be copied."""
+        return sum(self.by_class.values())
+
 
 def zip_path(workspace: Workspace, batch_id: str) -> Path:
     """Return where the zip of a sorted batch lies once it is made."""

@@ -11,6 +11,7 @@ import pytest
 import soundfile as sf
 from streamlit.testing.v1 import AppTest
 
+from samplemind_core.batches import sort_task
 from samplemind_core.batches.review import correct
 from samplemind_core.store import Answer, Batch
 from samplemind_core.workspace import Workspace
@@ -121,3 +122,38 @@ def test_a_folder_is_queued_and_shown(seeded: Workspace, visit: Visit, tmp_path:
     assert (made.kind, made.origin) == ("folder", str(tmp_path / "pack"))
     assert [task.kind for task in seeded.tasks.all()] == ["classify"]
     assert "The first answers will be here in a moment." in shown(page)
+
+
+def test_sorting_is_planned_when_something_changed_only(
+    seeded: Workspace, visit: Visit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = tmp_path / "pack"
+    there.mkdir()
+    for name in ("a.wav", "b.wav"):
+        sf.write(there / name, np.zeros(100), 22_050)
+    seeded.store.answers.add(
+        Batch(
+            "b2", "Pack", "folder", str(there), "ann", time.time(), {"run": "first", "epoch": 2, "dataset": "d"}, {}, 2
+        )
+    )
+    answers = [
+        Answer(place, name, name, "kick", 0.6 + 0.2 * place, 1, 0.1) for place, name in enumerate(("a.wav", "b.wav"))
+    ]
+    seeded.store.answers.append("b2", answers)
+    plans = []
+    plan = sort_task.plan
+    monkeypatch.setattr(sort_task, "plan", lambda *given, **named: plans.append(named) or plan(*given, **named))
+    page = visit("classify", view="many", batch="b2")
+    assert not page.exception
+    assert "2 files** would be copied" in shown(page)
+    page.text_input(key="batch-text-b2").set_value("a").run()
+    assert len(plans) == 1
+    page.slider(key="sort-sure").set_value(70).run()
+    assert "1 file** would be copied" in shown(page)
+    assert len(plans) == 2
+    # A wrong pattern is said each time it is asked for, and forgotten with it.
+    page.text_input(key="sort-pattern").set_value("{nothing}").run()
+    assert "nothing" in page.error[0].value
+    page.text_input(key="sort-pattern").set_value("{class}/{name}").run()
+    assert not page.error
+    assert "1 file** would be copied" in shown(page)

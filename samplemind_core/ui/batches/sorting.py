@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -13,10 +14,13 @@ from samplemind_core.ui import parts, words
 from samplemind_core.ui.state import error_boundary, owner, workspace
 from samplemind_core.ui.task_progress import task_progress
 
+if TYPE_CHECKING:
+    from samplemind_core.batches.sort_task import Preview
+
 
 def sorting(batch: Batch) -> None:
     """Draw the choice of names and confidence, a preview, and what does it."""
-    from samplemind_core.batches.sort_task import ZIP, plan, preview, submit, zip_path
+    from samplemind_core.batches.sort_task import ZIP, submit, zip_path
 
     parts.section("Sort into folders")
     st.caption("Copies, named by class. Your own files are only read, nothing is ever overwritten.")
@@ -43,11 +47,10 @@ def sorting(batch: Batch) -> None:
         if way == "folder" and destination is None:
             st.caption("Name a folder to see what would go where.")
             return
-        found = plan(workspace(), batch, destination, pattern=pattern.strip(), min_confidence=sure / 100)
-        seen = preview(found)
+        seen = _foreseen(batch, destination, pattern.strip(), sure / 100)
         by_class = ", ".join(f"{parts.safe(name)} {count:,}" for name, count in seen.by_class.items()) or "none"
         st.markdown(
-            f"**{words.plural(len(found.copies), 'file')}** would be copied, {words.size(seen.num_bytes)}: {by_class}"
+            f"**{words.plural(seen.num_copies, 'file')}** would be copied, {words.size(seen.num_bytes)}: {by_class}"
         )
         if seen.num_left:
             why = ", ".join(f"{reason.lower()} {count:,}" for reason, count in seen.left.items())
@@ -57,7 +60,7 @@ def sorting(batch: Batch) -> None:
                 st.code("\n".join(seen.examples), language=None)
         label = "Make the zip" if way == "zip" else "Copy the files"
         if st.button(
-            label, type="primary", icon=":material/drive_file_move:", key="sort-start", disabled=not found.copies
+            label, type="primary", icon=":material/drive_file_move:", key="sort-start", disabled=not seen.num_copies
         ):
             task = submit(
                 workspace(), batch, destination, pattern=pattern.strip(), min_confidence=sure / 100, owner=owner()
@@ -71,6 +74,28 @@ def sorting(batch: Batch) -> None:
         st.link_button("Download the zip", batch_url(batch.id, ZIP), icon=":material/download:", key="sort-zip")
     if destination is not None and destination.expanduser().is_dir():
         taking_back(destination.expanduser())
+
+
+def _foreseen(batch: Batch, destination: Path | None, pattern: str, min_confidence: float) -> Preview:
+    """Return what sorting would do; planned again only when something that decides it has changed.
+
+    A plan asks for the size of every file: with ten thousand of them that is too much for every click on the page.
+    """
+    from samplemind_core.batches.sort_task import plan, preview
+
+    try:
+        # Sorting and taking it back both write into the folder itself, not only below it.
+        changed = None if destination is None else destination.expanduser().stat().st_mtime_ns
+    except OSError:
+        changed = None
+    answered = workspace().store.answers.count(batch.id)
+    asked = (batch.id, answered, str(destination), changed, pattern, min_confidence)
+    if st.session_state.get("sort-foreseen-for") != asked:
+        found = plan(workspace(), batch, destination, pattern=pattern, min_confidence=min_confidence)
+        st.session_state["sort-foreseen"] = preview(found)
+        st.session_state["sort-foreseen-for"] = asked
+    seen: Preview = st.session_state["sort-foreseen"]
+    return seen
 
 
 def taking_back(destination: Path) -> None:
