@@ -131,6 +131,17 @@ class AugmentConfig(Config):
         )
 
 
+NETWORKS: dict[str, str] = {
+    "samplemind_cnn": "SampleMind M",
+    "samplemind_s": "SampleMind S",
+    "samplemind_l": "SampleMind L",
+    "samplemind_attention": "SampleMind attention",
+    "bc_resnet": "BC-ResNet",
+    "tutorial_cnn": "Tutorial CNN",
+}
+"""Title of each registered network by name, known without importing torch."""
+
+
 class ModelConfig(Config):
     """Which network, and how large."""
 

@@ -8,13 +8,12 @@ from typing import Any
 
 import streamlit as st
 
-from samplemind_core.config import PRESETS, SECTIONS, RunConfig, apply_changes, fingerprint, flatten
+from samplemind_core.config import NETWORKS, PRESETS, SECTIONS, RunConfig, apply_changes, fingerprint, flatten
 from samplemind_core.ui import words
 from samplemind_core.ui.hints import hint, hints
 
 COMMON = ("train.epochs", "train.batch_size", "train.lr", "model.name")
 _TITLES = {"features": "Features", "augment": "Augmentation", "model": "Network", "train": "Training"}
-NETWORKS = tuple(dict.fromkeys(preset.config.model.name for preset in PRESETS.values()))
 
 
 def settings_form(start: RunConfig) -> RunConfig:
@@ -64,7 +63,7 @@ def _field(group: str, path: str, value: Any) -> Any:
     schema = describe(path)
     shared: dict[str, Any] = {"key": f"setting-{group}-{path}", "help": schema.get("description")}
     label = words.setting(path.split(".")[1])
-    options = NETWORKS if path == "model.name" else schema.get("enum")
+    options = tuple(NETWORKS) if path == "model.name" else schema.get("enum")
     if options:
         options = options if value in options else [*options, value]  # a link may name what no preset does
         return st.selectbox(label, options, index=list(options).index(value), **shared)

@@ -3,9 +3,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from samplemind_core.config import FeatureConfig, ModelConfig
+from samplemind_core.config import NETWORKS, FeatureConfig, ModelConfig
 from samplemind_core.errors import ConfigError
 from samplemind_core.models import MODELS, build_model, count_parameters
+from samplemind_core.models.bc_resnet import SubSpectralNorm, sub_bands
+from samplemind_core.models.samplemind_attention import GatedAttentionPool
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 
@@ -52,7 +54,54 @@ def test_width_scales_the_network(name: str) -> None:
 
 def test_sizes_are_those_the_documentation_states() -> None:
     sizes = {name: count_parameters(build_model(ModelConfig(name=name), 6, FeatureConfig())) for name in MODELS}
-    assert sizes == {"samplemind_cnn": 218_806, "tutorial_cnn": 5_635_270}
+    assert sizes == {
+        "bc_resnet": 25_542,
+        "samplemind_s": 65_582,
+        "samplemind_cnn": 218_806,
+        "samplemind_attention": 228_710,
+        "samplemind_l": 1_177_390,
+        "tutorial_cnn": 5_635_270,
+    }
+
+
+def test_the_form_offers_every_network_under_its_title() -> None:
+    assert {name: entry.title for name, entry in MODELS.items()} == NETWORKS
+
+
+def test_attention_weights_are_shares_and_can_single_out_a_moment() -> None:
+    torch.manual_seed(0)
+    pool = GatedAttentionPool(8, 2)
+    maps = torch.randn(3, 8, 4, 5)
+    torch.testing.assert_close(pool(maps), maps.mean(dim=(2, 3)))  # as it starts
+    torch.nn.init.normal_(pool.score.weight, std=20.0)
+    weights = pool.weights(maps)
+    torch.testing.assert_close(weights.sum(dim=(2, 3)), torch.ones(3, 2))
+    assert weights.amax() > 0.5
+    expected = (maps.view(3, 2, 4, 4, 5) * weights[:, :, None]).sum(dim=(3, 4)).flatten(1)
+    torch.testing.assert_close(pool(maps), expected)
+
+
+def test_attention_hears_whether_a_sound_is_low_or_high() -> None:
+    torch.manual_seed(0)
+    model = build_model(ModelConfig(name="samplemind_attention"), 3, FeatureConfig()).eval()
+    low = torch.full((1, 1, 128, 87), -80.0)
+    high = low.clone()
+    low[:, :, 32:40], high[:, :, 80:88] = 0.0, 0.0
+    with torch.inference_mode():
+        assert (model(low) - model(high)).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(("height", "bands"), [(32, 4), (10, 5), (16, 4), (3, 3), (7, 1), (1, 1)])
+def test_sub_bands_divide_the_height(height: int, bands: int) -> None:
+    assert sub_bands(height) == bands
+
+
+def test_sub_spectral_norm_normalises_each_band_by_itself() -> None:
+    torch.manual_seed(0)
+    maps = torch.randn(16, 3, 8, 20) * torch.linspace(1, 8, 8).view(1, 1, 8, 1) + 5
+    out = SubSpectralNorm(3, 4)(maps).reshape(16, 3, 4, 2, 20)
+    torch.testing.assert_close(out.mean(dim=(0, 3, 4)), torch.zeros(3, 4), atol=1e-4, rtol=0)
+    torch.testing.assert_close(out.std(dim=(0, 3, 4), correction=0), torch.ones(3, 4), atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))
