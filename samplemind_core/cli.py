@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -20,9 +18,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from samplemind_core.commands_diagnostics import calibrate, errors
+from samplemind_core.commands_experiments import cross_validate
 from samplemind_core.commands_report import report
 from samplemind_core.errors import SampleMindError
 from samplemind_core.terminal import Json, OtherDataset, Split, err, out
+from samplemind_core.terminal import ctrl_c as _ctrl_c
 from samplemind_core.terminal import failing as _failing
 from samplemind_core.terminal import print_json as _print_json
 from samplemind_core.terminal import print_json_lines as _print_json_lines
@@ -439,7 +439,7 @@ def classify(
         raise typer.Exit(1)
 
 
-for command in (calibrate, errors, report):
+for command in (calibrate, errors, report, cross_validate):
     app.command()(command)
 
 
@@ -483,30 +483,6 @@ def _train_here_or_follow(workspace: Workspace, dataset: str, config: Any, name:
 
     with _ctrl_c(stop):
         return workspace.train(dataset, config, name=name, listener=listen)
-
-
-@contextmanager
-def _ctrl_c(stop: Callable[[], None]) -> Iterator[None]:
-    """Make the first Ctrl-C ask for a stop; a second one ends the process, and the run can be resumed."""
-    before = signal.getsignal(signal.SIGINT)
-
-    def ask() -> None:
-        err.print("Stopping after this batch and saving; Ctrl-C again ends at once.")
-        try:
-            stop()
-        except SampleMindError as error:
-            err.print(str(error), markup=False)
-
-    def first(*_: object) -> None:
-        signal.signal(signal.SIGINT, before)
-        # Not in this thread: it may be in the middle of the very transaction that the request waits for.
-        threading.Thread(target=ask, daemon=True).start()
-
-    signal.signal(signal.SIGINT, first)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _follow(workspace: Workspace, run: Run, as_json: bool) -> Run:

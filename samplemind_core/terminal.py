@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, NoReturn
@@ -80,3 +82,27 @@ def progress() -> Iterator[Callable[[int, int | None, str], None]]:
             bar.update(task, completed=done, total=total, description=what)
 
         yield report
+
+
+@contextmanager
+def ctrl_c(stop: Callable[[], None]) -> Iterator[None]:
+    """Make the first Ctrl-C ask for a stop; a second one ends the process; what was saved can be resumed."""
+    before = signal.getsignal(signal.SIGINT)
+
+    def ask() -> None:
+        err.print("Stopping after this batch and saving; Ctrl-C again ends at once.")
+        try:
+            stop()
+        except SampleMindError as error:
+            err.print(str(error), markup=False)
+
+    def first(*_: object) -> None:
+        signal.signal(signal.SIGINT, before)
+        # Not in this thread: it may be in the middle of the very transaction that the request waits for.
+        threading.Thread(target=ask, daemon=True).start()
+
+    signal.signal(signal.SIGINT, first)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -19,7 +19,7 @@ from samplemind_core.config import FeatureConfig, RunConfig
 from samplemind_core.errors import JobError, NotFoundError
 from samplemind_core.files import make_folder, write_atomic
 from samplemind_core.settings import Settings
-from samplemind_core.store import Checkpoint, Clip, Dataset, Epoch, Event, Reject, Run, Store
+from samplemind_core.store import Checkpoint, Clip, Dataset, Epoch, Event, Reject, Run, Store, Task
 from samplemind_core.store.records import ENDED, RESUMABLE
 from samplemind_core.tasks import Tasks
 from samplemind_core.tasks import jobs as task_jobs
@@ -36,10 +36,12 @@ if TYPE_CHECKING:
     from samplemind_core.data.versions import DatasetDiff
     from samplemind_core.evaluation.calibration import Calibration
     from samplemind_core.evaluation.comparison import Comparison
+    from samplemind_core.evaluation.cross_validation import CrossValidation
     from samplemind_core.evaluation.embeddings import Embeddings, Neighbour
     from samplemind_core.evaluation.judging import Judged
     from samplemind_core.evaluation.label_errors import LabelErrors
     from samplemind_core.evaluation.metrics import Evaluation
+    from samplemind_core.evaluation.out_of_fold import By
     from samplemind_core.evaluation.report import Report
     from samplemind_core.evaluation.robustness import Robustness
     from samplemind_core.inference.classifier import Classifier
@@ -335,6 +337,36 @@ class Workspace:
             ended = jobs.execute(self.store, self.settings, claimed, worker, listener)
         self.tend(now=True)  # what was queued meanwhile found the lock taken
         return ended
+
+    def cross_validate(
+        self,
+        dataset: str,
+        config: RunConfig,
+        *,
+        num_folds: int = 5,
+        by: By = "auto",
+        name: str | None = None,
+        owner: str = "",
+        start: bool = True,
+    ) -> Task:
+        """Queue k trainings that each leave out one fold; see :func:`evaluation.out_of_fold.cross_validate`.
+
+        ``name`` is that of the run that stands for them once they are done; the other parameters and errors
+        are those of :meth:`submit`.
+        """
+        from samplemind_core.evaluation.cross_validation import KIND, task_params
+
+        found = self.dataset(dataset)
+        chosen = self._free_name(f"{found.name}-{config.preset}-folds") if name is None else _checked_name(name)
+        params = task_params(self.store, found, config, num_folds, by) | {"name": chosen}
+        title = f"Cross-validation of {config.preset} settings on {found.name}"
+        return self.tasks.submit(KIND, title, params, owner=owner or _user(), start=start)
+
+    def cross_validation(self, run: str) -> CrossValidation | None:
+        """Return the figures of a run's cross-validation; None where it has none."""
+        from samplemind_core.evaluation.cross_validation import read_cross_validation
+
+        return read_cross_validation(self.store, self.settings, self.run(run))
 
     def stop(self, run: str, by: str = "", *, pause: bool = False) -> None:
         """Ask a run to finish its batch, save and end, or pause; a queued one leaves the queue."""

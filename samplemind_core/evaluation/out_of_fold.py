@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -25,12 +25,12 @@ from samplemind_core.store.records import Clip, Dataset, Epoch, Run
 if TYPE_CHECKING:
     from samplemind_core.settings import Settings
     from samplemind_core.store import Store
-    from samplemind_core.tasks import TaskContext
 
 NUM_FOLDS = 5
 KIND = "cross_validate"
 _PREFIX = "folds("
 
+By = Literal["auto", "folds", "groups"]
 Progress = Callable[[int, int | None, str], None]
 
 
@@ -39,7 +39,7 @@ class OutOfFold:
     """Answers on all clips of a dataset, each by a network that never heard the clip's source.
 
     ``logits`` (N, C) float32, ``targets`` (N,) as they were trained on, ``clip_ids`` (N,), ``folds``
-    (N,) from 0; ``version`` is that of the dataset.
+    (N,) from 0; ``version`` is that of the dataset; ``fold_names`` are those of the manifest, or numbers.
     """
 
     logits: npt.NDArray[np.float32]
@@ -48,6 +48,7 @@ class OutOfFold:
     folds: npt.NDArray[np.int64]
     class_names: tuple[str, ...]
     version: int
+    fold_names: tuple[str, ...] = ()
 
 
 def folds_ref(run_id: str) -> str:
@@ -95,19 +96,28 @@ def cross_validate(
     folder: Path,
     *,
     num_folds: int = NUM_FOLDS,
+    by: By = "auto",
+    dataset: Dataset | None = None,
     progress: Progress | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> OutOfFold | None:
     """Train a run's settings once per fold and store what each network says of the fold it never heard.
 
-    Fold k is tested, fold k + 1 chooses the epoch, the others are trained on. A fold of the manifest
-    counts where every clip has one; otherwise sources are dealt. Folds that ``folder`` holds from an
-    interrupted attempt are not trained again.
+    Fold k is tested, fold k + 1 chooses the epoch, the others are trained on. Folds that ``folder`` holds
+    from an interrupted attempt are not trained again.
 
     Parameters
     ----------
+    run : Run
+        Whose settings; its answers are kept under its id. It need not be stored.
     folder : Path
         Where unfinished folds are kept.
+    num_folds : int
+        Into how many folds sources are dealt; at most one for each source.
+    by : {'auto', 'folds', 'groups'}
+        The manifest's folds, sources dealt into folds, or the former where every clip has one.
+    dataset : Dataset, optional
+        The version of the dataset; as it is now by default.
     progress : callable, optional
         Called with epochs done, epochs at most, and what is being done.
     should_stop : callable
@@ -121,40 +131,39 @@ def cross_validate(
     Raises
     ------
     DataError
-        If the dataset has too few sources.
+        If the dataset has too few sources, or no folds where its own were asked for.
     TrainingError
         If a training fails.
     """
     from samplemind_core.data.dataset import load_clips
-    from samplemind_core.data.split import merge_groups
 
     report = progress or (lambda done, total, what: None)
     config = RunConfig.model_validate(run.config)
-    dataset = store.datasets.get(run.dataset_id)
+    dataset = dataset or store.datasets.get(run.dataset_id)
     clips = load_clips(settings.root, store, dataset, config.features, progress)
-    records = {clip.id: clip for clip in store.datasets.clips(dataset.id)}
+    records = {clip.id: clip for clip in store.versions.clips(dataset)}
     # Rows that take part: labelled, and in one of the splits.
     rows = np.flatnonzero((clips.targets >= 0) & np.isin(clips.split, ("train", "val", "test")))
     taken = [records[int(clips.clip_ids[row])] for row in rows]
-    groups = merge_groups([clip.source for clip in taken], [clip.content_hash for clip in taken])
-    folds = _given_folds(taken, groups)
-    if folds is None:
-        folds = assign_folds(clips.targets[rows], groups, num_folds, config.train.seed)
-    total = int(folds.max()) + 1
+    folds, fold_names = deal(taken, clips.targets[rows], num_folds, by, config.train.seed)
+    total = len(fold_names)
     logits = np.zeros((len(rows), len(clips.class_names)), dtype=np.float32)
     for fold in range(total):
-        kept = folder / f"fold-{fold}.npz"
+        # An edit of the dataset deals other folds: what is kept is of this version.
+        name = f"fold-{fold}-{dataset.fingerprint[:12]}"
+        kept, mine = folder / f"{name}.npz", folds == fold
         if not kept.exists():
             said = _train_fold(
-                config, clips, rows, folds, (fold, (fold + 1) % total), folder / f"fold-{fold}", settings,
+                config, clips, rows, folds, (fold, (fold + 1) % total), folder / name, settings,
                 _Observer(report, should_stop, fold, total, config.train.epochs),
             )  # fmt: skip
             if said is None:
                 return None
-            _write(kept, logits=said)
+            _write(kept, logits=said, targets=clips.targets[rows][mine], name=np.array(fold_names[fold]))
         with np.load(kept, allow_pickle=False) as file:
-            logits[folds == fold] = file["logits"]
-    found = OutOfFold(logits, clips.targets[rows], clips.clip_ids[rows], folds, clips.class_names, dataset.version)
+            logits[mine] = file["logits"]
+    targets, clip_ids = clips.targets[rows], clips.clip_ids[rows]
+    found = OutOfFold(logits, targets, clip_ids, folds, clips.class_names, dataset.version, fold_names)
     _write(
         out_of_fold_file(settings, run.id),
         logits=logits,
@@ -163,6 +172,7 @@ def cross_validate(
         folds=folds,
         class_names=np.array(found.class_names),
         version=np.array(dataset.version),
+        fold_names=np.array(fold_names),
     )
     return found
 
@@ -187,6 +197,8 @@ def read_out_of_fold(settings: Settings, run_id: str) -> OutOfFold | None:
                 file["folds"],
                 tuple(str(name) for name in file["class_names"]),
                 int(file["version"]),
+                # Files of earlier versions have no names.
+                tuple(str(name) for name in file["fold_names"]) if "fold_names" in file else (),
             )
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise StorageError(f"'{path.name}' cannot be read: {error}.", "Cross-validate the run again.") from error
@@ -213,26 +225,6 @@ def judge_out_of_fold(store: Store, settings: Settings, run: Run, dataset: Datas
     # A label that was corrected since is what counts.
     targets = np.array([places.get(labels.get(int(i), ""), -1) for i in found.clip_ids], dtype=np.int64)
     return from_logits(found.logits, targets, found.clip_ids, found.class_names, clips, split, dataset.name)
-
-
-def run_task(context: TaskContext) -> dict[str, Any]:
-    """Cross-validate the run that the task names; see :func:`cross_validate`."""
-    space = context.workspace
-    run = space.run(context.params["run"])
-    found = cross_validate(
-        space.store,
-        space.settings,
-        run,
-        context.folder,
-        num_folds=int(context.params.get("num_folds", NUM_FOLDS)),
-        progress=context.progress,
-        should_stop=context.should_stop,
-    )
-    if found is None:
-        context.check()
-        raise DataError("The cross-validation ended early.", "Resume goes on where it was.")
-    right = found.logits.argmax(axis=1) == found.targets
-    return {"run": run.id, "num_clips": len(right), "accuracy": float(right.mean())}
 
 
 class _Observer:
@@ -300,9 +292,33 @@ def _train_fold(
     return compute_logits(folder / "best.safetensors", clips.log_mel, rows[folds == test], trainer.device)
 
 
-def _given_folds(clips: list[Clip], groups: npt.NDArray[np.int64]) -> npt.NDArray[np.int64] | None:
+def deal(
+    clips: Sequence[Clip], targets: npt.NDArray[np.int64], num_folds: int, by: By = "auto", seed: int = 0
+) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+    """Return the fold (N,) of each clip and the folds' names; see :func:`cross_validate`."""
+    from samplemind_core.data.split import merge_groups
+
+    groups = merge_groups([clip.source for clip in clips], [clip.content_hash for clip in clips])
+    given = None if by == "groups" else _given_folds(clips, groups)
+    if given is not None:
+        names = sorted({clip.fold or "" for clip in clips}, key=_by_length)
+        return given, tuple(names)
+    if by == "folds":
+        raise DataError(
+            "These clips have no folds to go by: every clip needs one, there must be three, and no source in two.",
+            "Deal the sources into folds instead, or import a manifest with a column 'fold'.",
+        )
+    folds = assign_folds(targets, groups, num_folds, seed)
+    return folds, tuple(str(fold + 1) for fold in range(int(folds.max()) + 1))
+
+
+def _by_length(name: str) -> tuple[int, str]:
+    return len(name), name
+
+
+def _given_folds(clips: Sequence[Clip], groups: npt.NDArray[np.int64]) -> npt.NDArray[np.int64] | None:
     """Return the manifest's folds as numbers, if every clip has one, there are three and no source is in two."""
-    names = sorted({clip.fold or "" for clip in clips}, key=lambda name: (len(name), name))
+    names = sorted({clip.fold or "" for clip in clips}, key=_by_length)
     if "" in names or len(names) < 3:
         return None
     folds = np.array([names.index(clip.fold or "") for clip in clips], dtype=np.int64)

@@ -24,7 +24,7 @@ HANDLERS: dict[str, str] = {
     "robustness": "samplemind_core.evaluation.robustness:run_robustness",
     "umap": "samplemind_core.evaluation.embedding_map:run_umap",
     "health": "samplemind_core.data.health:health_task",
-    "cross_validate": "samplemind_core.evaluation.out_of_fold:run_task",
+    "cross_validate": "samplemind_core.evaluation.cross_validation:run_task",
     "sort": "samplemind_core.batches.sort_task:run",
 }
 """``module:function`` by kind. The function takes a :class:`TaskContext` and returns the task's result.

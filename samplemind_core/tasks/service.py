@@ -43,6 +43,7 @@ class Tasks:
         *,
         owner: str = "",
         prepare: Prepare | None = None,
+        start: bool = True,
     ) -> Task:
         """Queue a task and see to it that a worker takes it.
 
@@ -59,6 +60,8 @@ class Tasks:
         prepare : callable, optional
             Given the task's folder before it is queued, to put in what it works on; returns further
             parameters. An error leaves nothing.
+        start : bool
+            Whether to start a worker if none is running.
 
         Raises
         ------
@@ -78,7 +81,8 @@ class Tasks:
         now = time.time()
         task = Task(task_id, kind, title, values, "queued", owner, now, now)
         self._store.tasks.add(task)
-        self._tend()
+        if start:
+            self._tend()
         return self.get(task.id)
 
     def get(self, task_id: str) -> Task:

@@ -8,6 +8,7 @@ import pytest
 from samplemind_core.config import build_config
 from samplemind_core.errors import DataError, NotFoundError, StoppedError, StorageError
 from samplemind_core.evaluation import out_of_fold
+from samplemind_core.evaluation.cross_validation import run_task
 from samplemind_core.evaluation.out_of_fold import (
     assign_folds,
     cross_validate,
@@ -64,13 +65,13 @@ def test_a_task_trains_each_fold_once_and_goes_on_after_a_break(workspace, run, 
     task = workspace.tasks.submit(out_of_fold.KIND, "Cross-validation", {"run": run.id, "num_folds": 3})
     stopped = TaskContext(workspace, task, tmp_path / "task", lambda: len(trained) > 1)
     with pytest.raises(StoppedError):
-        out_of_fold.run_task(stopped)
+        run_task(stopped)
     assert read_out_of_fold(workspace.settings, run.id) is None
     with pytest.raises(NotFoundError, match="not cross-validated"):
         workspace.judge(folds_ref(run.id), split="all")
 
     context = TaskContext(workspace, task, tmp_path / "task", lambda: False)
-    result = out_of_fold.run_task(context)
+    result = run_task(context)
     found = read_out_of_fold(workspace.settings, run.id)
     assert found is not None
     assert result["num_clips"] == len(found.clip_ids) == 24

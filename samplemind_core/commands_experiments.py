@@ -1,0 +1,131 @@
+"""Experiments without a browser: settings judged fold by fold."""
+
+from __future__ import annotations
+
+import threading
+from typing import Annotated, Any
+
+import typer
+
+from samplemind_core.errors import SampleMindError
+from samplemind_core.store import Task
+from samplemind_core.terminal import Json, ctrl_c, err, failing, out, print_json, progress, table
+from samplemind_core.workspace import Workspace
+
+FOLLOW_S = 0.5
+
+Preset = Annotated[str, typer.Option(help="Where the settings start from.")]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="Any setting as key=value; repeatable.")]
+
+
+def cross_validate(
+    dataset: Annotated[str | None, typer.Argument(metavar="DATASET", show_default=False)] = None,
+    preset: Preset = "quick",
+    settings: Settings = None,
+    folds: Annotated[int, typer.Option(min=3, help="Folds that the sources are dealt into.")] = 5,
+    by: Annotated[
+        str, typer.Option(help="auto (the manifest's folds where every clip has one), folds, or groups.")
+    ] = "auto",
+    name: Annotated[str | None, typer.Option(help="Name that the result is kept under.")] = None,
+    resume: Annotated[str | None, typer.Option(help="Go on with a stopped or killed one: its id.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Train once per fold and judge each fold by the network that never heard it; Ctrl-C stops, --resume goes on."""
+    from samplemind_core.config import build_config, parse_assignments
+    from samplemind_core.evaluation.cross_validation import SCORES
+
+    with failing(as_json):
+        if by not in ("auto", "folds", "groups"):
+            raise SampleMindError(f"Expected --by auto, folds or groups, got '{by}'.", "auto suits most datasets.")
+        workspace = Workspace()
+        if resume is not None:
+            task = requeued(workspace, resume)
+        elif dataset is None:
+            raise SampleMindError("Expected a dataset, got none.", "Name one, or --resume ID.")
+        else:
+            config = build_config(preset, parse_assignments(settings or []))
+            task = workspace.cross_validate(
+                dataset,
+                config,
+                num_folds=folds,
+                by=by,  # type: ignore[arg-type]  # checked above
+                name=name,
+                start=False,
+            )
+        done = do_here(workspace, task, "cross-validate")
+        run = workspace.run((done.result or {})["run"])
+        found = workspace.cross_validation(run.id)
+        assert found is not None
+    if as_json:
+        print_json({"run": run.as_dict(), **found.as_dict()})
+        return
+    table(
+        ("fold", "clips", "accuracy", "95 % interval", "balanced accuracy", "macro F1"),
+        [
+            (
+                fold.name,
+                fold.num_clips,
+                f"{fold.accuracy:.1%}",
+                "{:.1%} to {:.1%}".format(*fold.accuracy_interval),
+                f"{fold.balanced_accuracy:.1%}",
+                f"{fold.macro_f1:.3f}",
+            )
+            for fold in found.folds
+        ],
+    )
+    for score in SCORES:
+        low, high = found.intervals[score]
+        title = score.replace("_", " ").capitalize().replace("f1", "F1")
+        out.print(
+            f"{title} {found.mean(score):.1%} ± {found.sd(score):.1%} over {len(found.folds)} folds; pooled "
+            f"{found.pooled[score]:.1%} (95 % interval over {found.num_sources:,} sources {low:.1%} to {high:.1%})",
+            markup=False,
+        )
+    out.print(f"Kept as {run.name}; look closer with: evaluate 'folds({run.name})' --split all", markup=False)
+
+
+def requeued(workspace: Workspace, task_id: str) -> Task:
+    """Queue an ended task again for this process to do."""
+    workspace.tend(now=True)  # one whose process was killed is interrupted only once somebody has noticed
+    return workspace.store.tasks.requeue(task_id)
+
+
+def do_here(workspace: Workspace, task: Task, command: str) -> Task:
+    """Do a queued task in this process, showing how far it is; raise what it failed with.
+
+    Raises
+    ------
+    SampleMindError
+        If it failed, was stopped, or somebody else took it.
+    """
+    from samplemind_core.tasks import jobs
+    from samplemind_core.workers import identity
+
+    claimed = workspace.store.tasks.claim(identity(), task.id)
+    if claimed is None:
+        raise SampleMindError(f"'{task.title}' was taken by a worker.", "Follow it on the Experiments page.")
+    err.print(f"{task.title} ({task.id})", markup=False)
+    over = threading.Event()
+    with progress() as report, ctrl_c(lambda: _ask(workspace, task.id)):
+
+        def follow() -> None:
+            while not over.wait(FOLLOW_S):
+                state: dict[str, Any] = workspace.tasks.get(task.id).progress
+                report(int(state.get("done") or 0), state.get("total"), str(state.get("what") or "Starting"))
+
+        follower = threading.Thread(target=follow, daemon=True)
+        follower.start()
+        try:
+            ended = jobs.execute(workspace, claimed)
+        finally:
+            over.set()
+            follower.join()
+    if ended.status == "done":
+        return ended
+    said = ended.error or {"problem": f"'{task.title}' was {ended.status}."}
+    go_on = f"Go on with: python -m samplemind_core {command} --resume {task.id}"
+    raise SampleMindError(said["problem"], f"{said.get('advice', '')} {go_on}".strip())
+
+
+def _ask(workspace: Workspace, task_id: str) -> None:
+    workspace.store.tasks.request_stop(task_id)
