@@ -164,7 +164,9 @@ class Workspace:
         from samplemind_core.data.versions import trained_on
         from samplemind_core.evaluation.lineup import mean_members
 
-        runs = [self.resolve(member)[0] for member in mean_members(ref) or [ref]]
+        behind = [self.behind(member) for member in mean_members(ref) or [ref]]
+        # Out-of-fold answers are about clips that were never heard: nothing flatters those.
+        runs = [run for run, checkpoint in behind if run is not None and checkpoint is not None]
         notes = [trained_on(self.store, run, self.dataset(dataset or run.dataset_id), split) for run in runs]
         return " ".join(dict.fromkeys(note.sentence for note in notes if note and note.sentence))
 
@@ -357,7 +359,7 @@ class Workspace:
         from samplemind_core.evaluation.cross_validation import KIND, task_params
 
         found = self.dataset(dataset)
-        chosen = self._free_name(f"{found.name}-{config.preset}-folds") if name is None else _checked_name(name)
+        chosen = self._free_name(f"{found.name}-{config.preset}-folds") if name is None else control.checked_name(name)
         params = task_params(self.store, found, config, num_folds, by) | {"name": chosen}
         title = f"Cross-validation of {config.preset} settings on {found.name}"
         return self.tasks.submit(KIND, title, params, owner=owner or _user(), start=start)

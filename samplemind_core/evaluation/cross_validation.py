@@ -259,6 +259,7 @@ def _unstored(context: TaskContext) -> Run:
         progress={"epochs": config.train.epochs},
         dataset_version=params["version"],
         dataset_fingerprint=params["fingerprint"],
+        tags=("cross-validation",),
     )
 
 

@@ -19,6 +19,8 @@ from typer.testing import CliRunner, Result
 
 from samplemind_core import cli
 from samplemind_core.config import build_config
+from samplemind_core.errors import TrainingError
+from samplemind_core.evaluation import out_of_fold
 from samplemind_core.settings import Settings
 from samplemind_core.store import Epoch
 from samplemind_core.training import jobs
@@ -220,6 +222,31 @@ def test_ctrl_c_stops_and_saves(call: Call, monkeypatch: pytest.MonkeyPatch) -> 
     assert "Stopping after this batch" in result.stderr
     kinds = [row["kind"] for row in lines(call("runs", "--json"))[0]["checkpoints"]]
     assert kinds == ["best", "last"]
+
+
+def test_cross_validation_stops_goes_on_and_tells_every_fold(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    call("demo", "--per-class", 12)
+    real, trained = out_of_fold._train_fold, []
+
+    def train(*arguments: Any) -> Any:
+        trained.append(arguments[4][0])
+        if len(trained) == 2:
+            raise TrainingError("The disk is full.", "Make room.")
+        return real(*arguments)
+
+    monkeypatch.setattr(out_of_fold, "_train_fold", train)
+    failed = only(call("cross-validate", "demo", "--folds", 3, *SMALL, "--set", "epochs=1", "--json", rc=1))
+    assert failed["error"] == "The disk is full."
+    task_id = failed["advice"].split("--resume ")[1]
+    found = only(call("cross-validate", "--resume", task_id, "--json"))
+    assert trained == [0, 1, 1, 2]
+    assert len(found["folds"]) == 3
+    assert found["num_clips"] == 72
+    assert set(found["over_folds"]) == {"accuracy", "balanced_accuracy", "macro_f1"}
+    judged = only(call("evaluate", f"folds({found['run']['name']})", "--split", "all", "--json"))
+    assert judged["accuracy"] == found["pooled"]["accuracy"]
+    assert "Expected --by" in only(call("cross-validate", "demo", "--by", "luck", "--json", rc=1))["error"]
+    assert "Expected a dataset" in only(call("cross-validate", "--json", rc=1))["error"]
 
 
 def test_a_queued_run_waits_for_its_worker(call: Call, tmp_path: Path) -> None:

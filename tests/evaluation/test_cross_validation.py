@@ -30,7 +30,9 @@ def clip(row: int, fold: str | None, source: str) -> Clip:
 
 
 def test_figures_of_folds_and_of_all_clips() -> None:
-    found = summarise(answers([True] * 4 + [True, True, False, False] + [False] * 2, [0] * 4 + [1] * 4 + [2] * 2), "abcdefghij")
+    found = summarise(
+        answers([True] * 4 + [True, True, False, False] + [False] * 2, [0] * 4 + [1] * 4 + [2] * 2), "abcdefghij"
+    )
     assert [fold.accuracy for fold in found.folds] == [1.0, 0.5, 0.0]
     assert [fold.name for fold in found.folds] == ["1", "2", "3"]
     assert found.mean("accuracy") == 0.5

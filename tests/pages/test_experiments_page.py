@@ -31,7 +31,7 @@ def test_a_cross_validation_is_queued_and_shown(visit, seeded):
     (task,) = seeded.tasks.all(kind="cross_validate")
     assert task.params["num_folds"] == 4
     assert task.params["config"]["preset"] == "quick"
-    assert any("Cross-validation of quick settings" in item.value for item in app.markdown)
+    assert any("of quick settings on drums" in item.value for item in app.markdown)
     app.button(key=f"stop-{task.id}").click().run()
     assert seeded.tasks.get(task.id).status == "stopped"
 
