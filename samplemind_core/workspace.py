@@ -151,7 +151,7 @@ class Workspace:
         """Return what changes a dataset; see :class:`samplemind_core.data.editing.Editor`."""
         from samplemind_core.data.editing import Editor
 
-        return Editor(self.store, self.dataset(name_or_id), author=by or _user(), base=base)
+        return Editor(self.store, self.dataset(name_or_id), author=by or machine_user(), base=base)
 
     def diff(self, a: str, b: str) -> DatasetDiff:
         """Return what differs between two datasets, or versions of them (``NAME@VERSION``)."""
@@ -296,7 +296,7 @@ class Workspace:
             dataset_id=found.id,
             status="queued",
             config=config.model_dump(mode="json"),
-            owner=owner or _user(),
+            owner=owner or machine_user(),
             created_at=now,
             queued_at=now,
             progress={"epochs": config.train.epochs},
@@ -651,7 +651,7 @@ class Workspace:
         from samplemind_core.training.imported import import_checkpoint
 
         dataset_id = self.dataset(dataset).id
-        return import_checkpoint(self.store, self.settings, content, file_name, dataset_id, owner or _user())
+        return import_checkpoint(self.store, self.settings, content, file_name, dataset_id, owner or machine_user())
 
     def kept_labels(self, dataset_id: str) -> dict[int, str]:
         """Return the labels that somebody listened to and kept, by clip id."""
@@ -713,7 +713,8 @@ def _stamp(*paths: Path) -> tuple[int, ...]:
     return tuple(path.stat().st_mtime_ns if path.exists() else 0 for path in paths)
 
 
-def _user() -> str:
+def machine_user() -> str:
+    """Return who this process runs as: the owner of what is done without a sign-in."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):

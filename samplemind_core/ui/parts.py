@@ -36,6 +36,7 @@ _STATUS: dict[str, tuple[str, str, Color]] = {
     "failed": ("Failed", ":material/error:", "red"),
     "interrupted": ("Interrupted", ":material/power_off:", "orange"),
 }
+_PAUSED: tuple[str, str, Color] = ("Paused", ":material/pause:", "gray")
 _GOOD = {"healthy", "converged", "good"}
 _BAD = {"diverging", "divergence", "diverged", "failed", "non_finite"}
 _EARLY = {"too_early", "unknown", ""}
@@ -65,7 +66,7 @@ def empty_state(line: str, button: str, place: Place, *, key: str, icon: str) ->
 
 def status_badge(run: Run) -> None:
     """Draw a run's status as a word with an icon."""
-    word, icon, color = _STATUS[run.status]
+    word, icon, color = _PAUSED if run.paused and run.status == "stopped" else _STATUS[run.status]
     progress = run.progress
     if run.status == "running" and progress.get("epoch"):
         word = f"{word} · epoch {progress['epoch']}/{progress.get('epochs', '?')}"
@@ -74,7 +75,7 @@ def status_badge(run: Run) -> None:
 
 def status_word(run: Run) -> str:
     """Return a run's status as one word."""
-    return _STATUS[run.status][0]
+    return (_PAUSED if run.paused and run.status == "stopped" else _STATUS[run.status])[0]
 
 
 def verdict(health: Mapping[str, Any]) -> None:

@@ -12,13 +12,20 @@ from samplemind_core.errors import SampleMindError
 from samplemind_core.server import workspace
 from samplemind_core.ui.parts import safe
 
-__all__ = ["choose", "choose_section", "error_boundary", "owner", "show_error", "theme", "workspace"]
+__all__ = ["choose", "choose_section", "error_boundary", "is_mine", "owner", "show_error", "theme", "workspace"]
 
 
 def owner() -> str:
     """Return the name that stands beside what this viewer starts or stops; empty without a sign-in."""
     user = st.user.to_dict() if getattr(st.user, "is_logged_in", False) else {}
     return str(user.get("name") or user.get("email") or "")
+
+
+def is_mine(run_owner: str) -> bool:
+    """Return whether what somebody started was started by this viewer, or as the user of this machine."""
+    from samplemind_core.workspace import machine_user
+
+    return run_owner in ("", owner() or machine_user())
 
 
 def theme() -> Literal["light", "dark"]:
