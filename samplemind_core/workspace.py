@@ -362,7 +362,7 @@ class Workspace:
         chosen = self._free_name(f"{found.name}-{config.preset}-folds") if name is None else control.checked_name(name)
         params = task_params(self.store, found, config, num_folds, by) | {"name": chosen}
         title = f"Cross-validation of {config.preset} settings on {found.name}"
-        return self.tasks.submit(KIND, title, params, owner=owner or _user(), start=start)
+        return self.tasks.submit(KIND, title, params, owner=owner or machine_user(), start=start)
 
     def cross_validation(self, run: str) -> CrossValidation | None:
         """Return the figures of a run's cross-validation; None where it has none."""
