@@ -25,6 +25,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from samplemind_core.config import RunConfig
+from samplemind_core.training.remedies import Case, Remedy, remedies_for
+
 MIN_EPOCHS = 4
 GL_LIMIT = 5.0  # percent; Prechelt's lenient threshold
 GAP_LIMIT = 0.10
@@ -60,7 +63,8 @@ class Verdict:
 
     ``gap`` is training minus validation accuracy, ``gap_noise`` the gap that chance alone may show
     (2.6 standard errors), ``generalisation_loss`` Prechelt's GL in percent, ``onset`` the first epoch
-    of overfitting.
+    of overfitting. ``confidence`` is how likely it is, by the number of clips, that the finding is none of
+    chance: None where there is nothing to be sure of. ``remedies`` are things to try, the best first.
     """
 
     verdict: VerdictName
@@ -70,14 +74,23 @@ class Verdict:
     gap_noise: float
     generalisation_loss: float
     onset: int | None = None
+    confidence: float | None = None
+    remedies: tuple[Remedy, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the verdict as JSON-ready values."""
-        return asdict(self)
+        return asdict(self) | {"remedies": [remedy.as_dict() for remedy in self.remedies]}
 
 
 def assess(
-    points: Sequence[Point], *, num_probe: int, num_val: int, class_shares: Sequence[float], total_epochs: int
+    points: Sequence[Point],
+    *,
+    num_probe: int,
+    num_val: int,
+    class_shares: Sequence[float],
+    total_epochs: int,
+    config: RunConfig | None = None,
+    weakest_class: str = "",
 ) -> Verdict:
     """Return the verdict on a run after its latest epoch.
 
@@ -91,6 +104,10 @@ def assess(
         Share of each class among the validation clips.
     total_epochs : int
         Planned length of the run.
+    config : RunConfig, optional
+        Settings of the run; without them no remedies are named.
+    weakest_class : str, optional
+        The class that validation recognises least.
     """
     now = points[-1]
     val = _median3([point.val_loss for point in points])
@@ -103,8 +120,12 @@ def assess(
     noise = Z_LIMIT * _gap_se(now.probe_accuracy, now.val_accuracy, num_probe, num_val)
     evidence = {"gap": gap, "gap_noise": noise, "generalisation_loss": gl}
 
-    def verdict(name: VerdictName, reason: str, onset: int | None = None) -> Verdict:
-        return Verdict(verdict=name, title=TITLES[name], reason=reason, onset=onset, **evidence)
+    def verdict(name: VerdictName, reason: str, onset: int | None = None, sure: float | None = None) -> Verdict:
+        remedies: tuple[Remedy, ...] = ()
+        if config is not None:
+            case = Case(config, points[lowest].epoch, now.epoch, weakest_class)
+            remedies = remedies_for(name, case)
+        return Verdict(name, TITLES[name], reason, **evidence, onset=onset, confidence=sure, remedies=remedies)
 
     if len(points) < MIN_EPOCHS:
         return verdict("too_early", f"A verdict needs at least {MIN_EPOCHS} epochs.")
@@ -134,7 +155,8 @@ def assess(
             f"Since epoch {points[lowest].epoch} validation loss has risen by {gl:.0f} % "
             f"({val[best]:.2f} to {val[-1]:.2f}) while training loss went on falling "
             f"({points[best].probe_loss:.2f} to {now.probe_loss:.2f}): the network memorises its training clips.",
-            onset=onset,
+            onset,
+            _chance((val[-1] - val[best]) / max(1e-9, math.hypot(now.val_loss_se, points[best].val_loss_se))),
         )
     stalled = len(points) - 1 - best >= STALLED_EPOCHS
     if gap > GAP_LIMIT and gap > noise and stalled:
@@ -143,7 +165,8 @@ def assess(
             f"Training accuracy is {now.probe_accuracy:.0%}, validation accuracy {now.val_accuracy:.0%}: a gap of "
             f"{_points(gap)}, where chance explains {100 * noise:.0f}, and validation loss has not improved "
             f"since epoch {points[lowest].epoch}.",
-            onset=onset,
+            onset,
+            _chance(Z_LIMIT * gap / noise),
         )
 
     if now.epoch >= 0.6 * total_epochs and now.probe_accuracy < 0.7 and gap <= noise:
@@ -151,13 +174,14 @@ def assess(
             "underfitting",
             f"Training accuracy is only {now.probe_accuracy:.0%} and validation is no worse: the network has not "
             "learned what the clips could teach. Train longer, raise the learning rate, or use a larger network.",
+            sure=_chance((0.7 - now.probe_accuracy) / math.sqrt(0.7 * 0.3 / num_probe)),
         )
 
     if gap > noise:
         words = f"Training accuracy is {_points(gap)} above validation, and validation still holds."
     else:
         words = f"Training and validation differ by {_points(abs(gap))}, inside the noise of {num_val} clips."
-    return verdict("healthy", words)
+    return verdict("healthy", words, sure=_chance(Z_LIMIT * (GAP_LIMIT - gap) / noise))
 
 
 def point_from(epoch: Mapping[str, Any]) -> Point:
@@ -176,6 +200,11 @@ def point_from(epoch: Mapping[str, Any]) -> Point:
 def _points(fraction: float) -> str:
     number = round(100 * fraction)
     return f"{number} point{'' if number == 1 else 's'}"
+
+
+def _chance(z: float) -> float:
+    """Return how likely a normal deviate is to stay below z."""
+    return 0.5 * math.erfc(-z / math.sqrt(2))
 
 
 def _gap_se(accuracy_a: float, accuracy_b: float, num_a: int, num_b: int) -> float:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from samplemind_core.config import RunConfig
 from samplemind_core.store.records import Epoch
 from samplemind_core.training import health
 from samplemind_core.training.places import place_seed
@@ -49,9 +50,9 @@ def measure_epoch(
     val: Judged,
     probe: Judged,
     *,
-    num_classes: int,
+    class_names: Sequence[str],
     history: Sequence[Epoch],
-    total_epochs: int,
+    config: RunConfig,
 ) -> Epoch:
     """Return an epoch's record: its figures and the verdict on all epochs so far.
 
@@ -65,14 +66,14 @@ def measure_epoch(
         Learning rate of its last step.
     val, probe : Judged
         The validation clips, and a fixed sample of training clips measured alike.
-    num_classes : int
+    class_names : sequence of str
     history : sequence of Epoch
         The epochs before.
-    total_epochs : int
-        Planned length of the run.
+    config : RunConfig
+        Settings of the run.
     """
     num_val = len(val.losses)
-    recall = tuple(_mean_or_none(val.correct[val.targets == index]) for index in range(num_classes))
+    recall = tuple(_mean_or_none(val.correct[val.targets == index]) for index in range(len(class_names)))
     measured = {
         "probe_loss": probe.losses.mean().item(),
         "probe_accuracy": probe.correct.double().mean().item(),
@@ -90,7 +91,7 @@ def measure_epoch(
         health=measured,
         recall=recall,
     )
-    return _with_verdict(epoch, [*history, epoch], val.targets, len(probe.losses), total_epochs)
+    return _with_verdict(epoch, [*history, epoch], val.targets, len(probe.losses), class_names, config)
 
 
 def probe_sample(train_rows: np.ndarray, num_val: int, seed: int) -> Tensor:
@@ -106,15 +107,25 @@ def headline(epoch: Epoch) -> dict[str, float]:
     return {name: getattr(epoch, name) for name in names}
 
 
-def _with_verdict(epoch: Epoch, history: list[Epoch], targets: Tensor, num_probe: int, total_epochs: int) -> Epoch:
+def _with_verdict(
+    epoch: Epoch,
+    history: list[Epoch],
+    targets: Tensor,
+    num_probe: int,
+    class_names: Sequence[str],
+    config: RunConfig,
+) -> Epoch:
     """Return the epoch with its verdict beside the figures it rests on."""
     shares = (torch.bincount(targets) / len(targets)).tolist()
+    known = [(recall, name) for recall, name in zip(epoch.recall, class_names, strict=True) if recall is not None]
     verdict = health.assess(
         [health.point_from(row.as_dict()) for row in history],
         num_probe=num_probe,
         num_val=len(targets),
         class_shares=shares,
-        total_epochs=total_epochs,
+        total_epochs=config.train.epochs,
+        config=config,
+        weakest_class=min(known)[1],
     )
     return Epoch(**epoch.as_dict() | {"health": {**epoch.health, **verdict.as_dict()}, "recall": epoch.recall})
 

@@ -210,9 +210,9 @@ class Trainer:
             self.optimizer.param_groups[0]["lr"],
             val,
             probe,
-            num_classes=len(self.data.class_names),
+            class_names=self.data.class_names,
             history=self.history,
-            total_epochs=self.train_config.epochs,
+            config=self.config,
         )
         self.history.append(epoch)
 
