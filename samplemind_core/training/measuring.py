@@ -83,7 +83,7 @@ def measure_epoch(
     measured = {
         "probe_loss": probe.losses.mean().item(),
         "probe_accuracy": probe.correct.double().mean().item(),
-        "val_macro_f1": macro_f1(val.predicted, val.targets, num_classes),
+        "val_macro_f1": macro_f1(val.predicted, val.targets, len(class_names)),
         "val_loss_se": (val.losses.std(correction=1) / num_val**0.5).item() if num_val > 1 else 0.0,
     }
     epoch = Epoch(
