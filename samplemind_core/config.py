@@ -219,6 +219,11 @@ class TrainConfig(Config):
     )
     device: DeviceName = Field("auto", description="auto, cpu, mps, cuda or cuda:N.")
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = Field(0, description="Seed of weights, order and augmentation.")
+    tta_views: Annotated[int, Field(ge=1, le=8)] = Field(
+        1,
+        description="Views of each sound whose answers are averaged wherever it is judged: as it is, one frame later, "
+        "and so on; 1 looks once. Answering takes as many times as long.",
+    )
     deterministic: bool = Field(
         False,
         description="Only operations that repeat bit for bit, also on a GPU, where it costs speed. On the CPU runs "

@@ -86,6 +86,7 @@ _LABELS = {
     "lr": "Learning rate",
     "ema_decay": "EMA decay",
     "swa_share": "SWA share",
+    "tta_views": "Views per sound",
     "warmup": "Warm-up (share)",
     "warmup_epochs": "Warm-up (epochs)",
     "monitor": "Best by",

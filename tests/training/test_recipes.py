@@ -15,6 +15,7 @@ from samplemind_core.training.balance import balanced_draw, class_weights
 from samplemind_core.training.checkpoints import load_model, read_info
 from samplemind_core.training.device import deterministic
 from samplemind_core.training.monitor import macro_f1, rank
+from samplemind_core.training.predictions import compute_logits
 from samplemind_core.training.schedule import scheduled_lr
 from samplemind_core.training.trainer import Trainer
 
@@ -208,3 +209,21 @@ def test_deterministic_mode_is_on_inside_and_as_before_outside() -> None:
     assert torch.are_deterministic_algorithms_enabled() == before
     with deterministic(False):
         assert torch.are_deterministic_algorithms_enabled() == before
+
+
+# -- several looks at a sound --------------------------------------------------------------------
+
+
+def test_views_are_used_where_a_checkpoint_is_judged_and_where_it_is_loaded(tmp_path: Path) -> None:
+    config = tiny_config(tta_views=3)
+    data = tiny_data(config)
+    _, several, trainer = fit(tmp_path / "a", config, data)
+    _, once, _ = fit(tmp_path / "b", tiny_config(), data)
+    assert [epoch.train_loss for epoch in several.epochs] == [epoch.train_loss for epoch in once.epochs]
+    assert [epoch.val_loss for epoch in several.epochs] != [epoch.val_loss for epoch in once.epochs]
+    model, info = load_model(tmp_path / "a" / "best.safetensors")
+    assert model.views == 3
+    logits = torch.from_numpy(compute_logits(tmp_path / "a" / "best.safetensors", data.log_mel, data.val_rows))
+    loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(data.targets[data.val_rows]))
+    assert loss.item() == pytest.approx(info.metrics["val_loss"], abs=1e-5)
+    assert trainer.history[info.epoch - 1].val_loss == info.metrics["val_loss"]
