@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -109,17 +109,63 @@ class AugmentConfig(Config):
     gain_db: Annotated[float, Field(ge=0.0, le=30.0)] = Field(
         0.0, description="Largest rise or fall of the level below the clip's maximum, in dB."
     )
+    resample_semitones: Annotated[float, Field(ge=0.0, le=12.0)] = Field(
+        0.0,
+        description="Largest change of pitch and tempo together, up or down, in semitones, as a sampler plays keys.",
+    )
+    warp_semitones: Annotated[float, Field(ge=0.0, le=12.0)] = Field(
+        0.0, description="Largest move of all frequencies at the same tempo, up or down, in semitones."
+    )
+    stretch_percent: Annotated[float, Field(ge=0.0, le=100.0)] = Field(
+        0.0,
+        description="Largest change of tempo at the same pitch, in percent: 25 makes up to a quarter faster or slower.",
+    )
+    eq_db: Annotated[float, Field(ge=0.0, le=30.0)] = Field(
+        0.0, description="Largest rise or fall of a random EQ curve, in dB."
+    )
+    decay_db_s: Annotated[float, Field(ge=0.0, le=100.0)] = Field(
+        0.0, description="Largest change of how fast sounds decay, slower or faster, in dB per second."
+    )
+    room_s: Annotated[float, Field(ge=0.0, le=10.0)] = Field(
+        0.0, description="Longest reverberation (RT60) given to half of the clips, in seconds."
+    )
+    noise_snr_db: Annotated[float, Field(ge=0.0, le=120.0)] = Field(
+        0.0,
+        description="Least distance of the noise given to half of the clips from their maximum, in dB; 0 gives none.",
+    )
+    band_limit_hz: Annotated[float, Field(ge=0.0, le=48_000.0)] = Field(
+        0.0, description="Lowest cutoff of the low pass that half of the clips go through, in Hz; 0 switches it off."
+    )
     mixup_alpha: Annotated[float, Field(ge=0.0, le=2.0)] = Field(
         0.0, description="Beta parameter of mixup (two clips blended, labels blended); 0 switches it off."
+    )
+    mixup_share: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
+        1.0, description="Share of the batches that mixup blends, where it is on."
     )
     mixup_until: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
         0.8, description="Share of the epochs that use mixup; the last ones see clean clips."
     )
 
     @property
+    def changes_sound(self) -> bool:
+        """Whether anything is on that may happen to a sound before it becomes a file."""
+        return any(
+            (
+                self.resample_semitones,
+                self.warp_semitones,
+                self.stretch_percent,
+                self.eq_db,
+                self.decay_db_s,
+                self.room_s,
+                self.noise_snr_db,
+                self.band_limit_hz,
+            )
+        )
+
+    @property
     def enabled(self) -> bool:
         """Whether any augmentation is on."""
-        return any(
+        return self.changes_sound or any(
             (
                 self.time_shift_ms,
                 self.freq_shift_bins,
@@ -154,9 +200,6 @@ class ModelConfig(Config):
     )
 
 
-Monitor = Literal["val_loss", "val_accuracy", "val_macro_f1"]
-
-
 class TrainConfig(Config):
     """How the network learns."""
 
@@ -182,12 +225,8 @@ class TrainConfig(Config):
     warmup: Annotated[float, Field(ge=0.01, le=0.9)] = Field(
         0.2, description="Share of the run in which the rate rises (schedule onecycle)."
     )
-    warmup_epochs: Annotated[float, Field(ge=0.0, le=1_000.0)] = Field(
-        0.0, description="Epochs in which the rate first rises in a straight line (schedule cosine)."
-    )
-    monitor: Monitor = Field("val_loss", description="What decides which epoch is the best, and when to stop early.")
     early_stopping_patience: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
-        None, description="Epochs without a better value of the monitor before the run stops; empty never stops early."
+        None, description="Epochs without a better validation loss before the run stops; empty never stops early."
     )
     early_stopping_after: Annotated[int, Field(ge=0, le=10_000)] = Field(
         0, description="Epoch up to which early stopping waits."
@@ -195,21 +234,8 @@ class TrainConfig(Config):
     label_smoothing: Annotated[float, Field(ge=0.0, le=0.5)] = Field(
         0.0, description="Share of each label spread over all classes."
     )
-    class_balance: Literal["none", "weights", "sampler"] = Field(
-        "none",
-        description="For classes of unequal size: weights makes errors on rare classes cost more, sampler draws every "
-        "class equally often.",
-    )
-    average: Literal["none", "ema", "swa"] = Field(
-        "none",
-        description="Average of the weights that is judged and kept: ema moves along with every step, swa is the mean "
-        "over the last epochs.",
-    )
     ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
-        0.99, description="Decay per step of the moving average (average ema); 0 follows the weights at once."
-    )
-    swa_share: Annotated[float, Field(gt=0.0, le=0.9)] = Field(
-        0.25, description="Share of the epochs, the last ones, that are averaged (average swa)."
+        0.0, description="Decay per step of the moving average of the weights that is evaluated; 0 switches it off."
     )
     grad_clip: Annotated[float, Field(gt=0.0, le=1_000.0)] | None = Field(
         None, description="Largest gradient norm; empty does not clip."
@@ -219,27 +245,9 @@ class TrainConfig(Config):
     )
     device: DeviceName = Field("auto", description="auto, cpu, mps, cuda or cuda:N.")
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = Field(0, description="Seed of weights, order and augmentation.")
-    tta_views: Annotated[int, Field(ge=1, le=8)] = Field(
-        1,
-        description="Views of each sound whose answers are averaged wherever it is judged: as it is, one frame later, "
-        "and so on; 1 looks once. Answering takes as many times as long.",
-    )
-    deterministic: bool = Field(
-        False,
-        description="Only operations that repeat bit for bit, also on a GPU, where it costs speed. On the CPU runs "
-        "repeat anyway.",
-    )
     save_every: Annotated[int, Field(ge=0, le=10_000)] = Field(
         0, description="Keep a checkpoint every so many epochs besides best and last; 0 keeps none."
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _older(cls, data: Any) -> Any:
-        # Before there was a choice of averages, a decay above 0 meant a moving one.
-        if isinstance(data, dict) and "average" not in data and "ema_decay" in data:
-            return data | ({"average": "ema"} if float(data["ema_decay"]) > 0 else {})
-        return data
 
 
 class RunConfig(Config):
@@ -266,6 +274,58 @@ def fingerprint(config: Config) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+class AugmentPreset(BaseModel):
+    """A named, described amount of augmentation."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    title: str
+    summary: str
+    config: AugmentConfig
+
+
+AUGMENT_PRESETS: dict[str, AugmentPreset] = {
+    preset.name: preset
+    for preset in (
+        AugmentPreset(
+            name="off",
+            title="Off",
+            summary="Every epoch hears the same sounds: for telling what the rest of a recipe does.",
+            config=AugmentConfig(),
+        ),
+        AugmentPreset(
+            name="light",
+            title="Light",
+            summary="Small shifts and hidden stretches of time and frequency: costs next to nothing, seldom hurts.",
+            config=AugmentConfig(time_shift_ms=50.0, freq_mask_bins=12, time_mask_ms=120.0),
+        ),
+        AugmentPreset(
+            name="strong",
+            title="Strong",
+            summary="Sounds as other packs may have them: other pitch, tempo, EQ, decay, room, noise and treble, and "
+            "pairs of them mixed. Wants more epochs.",
+            config=AugmentConfig(
+                time_shift_ms=50.0,
+                freq_mask_bins=12,
+                time_mask_ms=120.0,
+                resample_semitones=4.0,
+                warp_semitones=2.0,
+                stretch_percent=15.0,
+                eq_db=6.0,
+                decay_db_s=15.0,
+                room_s=0.6,
+                noise_snr_db=40.0,
+                band_limit_hz=4_000.0,
+                mixup_alpha=0.3,
+                mixup_share=0.5,
+            ),
+        ),
+    )
+}
+"""Amounts of augmentation to start from; a run keeps the settings themselves."""
+
+
 class Preset(BaseModel):
     """A named, described starting point for a run."""
 
@@ -287,7 +347,7 @@ PRESETS: dict[str, Preset] = {
             config=RunConfig(
                 preset="quick",
                 model=ModelConfig(name="samplemind_cnn"),
-                augment=AugmentConfig(time_shift_ms=50.0, freq_mask_bins=12, time_mask_ms=120.0),
+                augment=AUGMENT_PRESETS["light"].config,
                 train=TrainConfig(
                     epochs=20,
                     batch_size=32,
@@ -295,7 +355,6 @@ PRESETS: dict[str, Preset] = {
                     lr=4e-3,
                     weight_decay=1e-2,
                     schedule="onecycle",
-                    average="ema",
                     ema_decay=0.99,
                 ),
             ),
@@ -384,7 +443,7 @@ def apply_changes(config: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
             faults.append(f"{path} is given twice, as '{given[path]}' and '{name}'")
         given[path] = name
         section, field = path.split(".")
-        data[section][field] = None if _means_nothing(section, field, value) else value
+        data[section][field] = None if isinstance(value, str) and value.lower() in {"", "none", "null"} else value
     try:
         result = RunConfig.model_validate(data)
     except ValidationError as error:
@@ -437,12 +496,6 @@ def flatten(config: RunConfig) -> dict[str, Any]:
     for section, values in data.items():
         flat |= {f"{section}.{name}": value for name, value in values.items()}
     return flat
-
-
-def _means_nothing(section: str, field: str, value: Any) -> bool:
-    """Return whether a typed value stands for None; ``none`` may also be one of a setting's own choices."""
-    choices = get_args(SECTIONS[section].model_fields[field].annotation)
-    return isinstance(value, str) and value not in choices and value.lower() in {"", "none", "null"}
 
 
 def _nearest(name: str, paths: Mapping[str, str]) -> str:

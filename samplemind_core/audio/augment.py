@@ -11,16 +11,51 @@ import math
 import torch
 from torch import Tensor
 
+from samplemind_core.audio.spectral_changes import (
+    DB,
+    EQ_NODES,
+    equaliser,
+    late_reverberation,
+    low_pass_curve,
+    noise_power,
+    warp,
+)
 from samplemind_core.config import AugmentConfig, FeatureConfig
 from samplemind_core.errors import ConfigError
 
-_DRAWS = 7  # random numbers per clip, drawn even where unused: one part on or off moves no other
+# Random numbers per clip, drawn even where unused: one part on or off moves no other.
+_DRAWS = 7
+_SOUND_DRAWS = 15 + EQ_NODES
+
+_NEAR_FLOOR_DB = 1e-3
+_FAR = 1e6
+_SILENCE_DB = -200.0  # exp and log take ten times as long over numbers too small for float32's own form
+_SHORTEST_ROOM_S = 0.05
+_WET_DB = -20.0, 0.0
+_TREBLE_DECAY = 0.3
+_NOISE_COLOUR_DB = -6.0, 0.0
+_SLOPE_DB = 24.0, 120.0
 
 
 def augment(log_mel: Tensor, config: AugmentConfig, features: FeatureConfig, generator: torch.Generator) -> Tensor:
     """Return a randomly changed copy of a batch.
 
-    In this order, each where its setting is above 0:
+    In this order, each where its setting is above 0. First what may happen to a sound before it becomes
+    a file, done to its powers; the result is again relative to its own maximum:
+
+    - resampling by up to ``resample_semitones``: pitch and tempo together, as a sampler plays other keys;
+    - a warp of the frequencies alone by up to ``warp_semitones``, and of time alone by up to
+      ``stretch_percent``, each ratio as likely as its inverse;
+    - an EQ curve of straight lines between gains of up to ±``eq_db``, and a decay slower or faster by up to
+      ``decay_db_s``. What is at the floor stays there;
+    - for half of the clips a room: late sound of 20 to 0 dB below the direct sound, which falls by
+      60 dB in up to ``room_s``, in the treble sooner than in the bass;
+    - for half of the clips background noise, between white and brown, at least ``noise_snr_db`` below the
+      clip's maximum;
+    - for half of the clips a low pass, as steep as codecs and low sample rates are, at ``band_limit_hz``
+      or above.
+
+    Then what only makes the task harder, or bends the scale:
 
     - gain: the level between the clip's maximum and the floor rises or falls along a power curve
       that leaves both ends in place and moves the middle by at most ``gain_db``. The scale is
@@ -41,7 +76,7 @@ def augment(log_mel: Tensor, config: AugmentConfig, features: FeatureConfig, gen
     config : AugmentConfig
         How much of each change.
     features : FeatureConfig
-        Gives the floor and the length of a frame.
+        Gives the mel scale, the floor and the length of a frame.
     generator : torch.Generator
         Source of all randomness, on any device.
 
@@ -53,24 +88,23 @@ def augment(log_mel: Tensor, config: AugmentConfig, features: FeatureConfig, gen
     Raises
     ------
     ConfigError
-        If ``gain_db`` reaches half of ``top_db``, where the curve would collapse.
+        If a setting is beyond what the front end has: ``gain_db`` at half of ``top_db`` or above, where the
+        curve would collapse, ``noise_snr_db`` at ``top_db`` or ``band_limit_hz`` at the highest band.
     """
     batch, _, bands, frames = log_mel.shape
     frame_ms = 1_000 * features.hop_length / features.sample_rate_hz
     time_shift = min(round(config.time_shift_ms / frame_ms), frames)
     time_mask = min(round(config.time_mask_ms / frame_ms), frames)
     freq_shift, freq_mask = min(config.freq_shift_bins, bands), min(config.freq_mask_bins, bands)
-    if not (config.gain_db or time_shift or freq_shift or time_mask or freq_mask):
+    sound = config.changes_sound
+    if not (sound or config.gain_db or time_shift or freq_shift or time_mask or freq_mask):
         return log_mel
-    if config.gain_db >= features.top_db / 2:
-        raise ConfigError(
-            f"Expected gain_db below half of top_db ({features.top_db / 2:g} dB), got {config.gain_db:g}.",
-            "Lower gain_db or raise top_db.",
-        )
+    _check(config, features)
     floor = -features.top_db
     numbers = torch.rand(batch, _DRAWS, generator=generator, device=generator.device).to(log_mel.device)
+    more = torch.rand(batch, _SOUND_DRAWS, generator=generator, device=generator.device).to(log_mel.device)
     gain, time_move, freq_move, time_width, time_start, freq_width, freq_start = numbers.unbind(1)
-    result = log_mel
+    result = _change_sound(log_mel, config, features, more) if sound else log_mel
     if config.gain_db:
         middle_db = (2 * gain - 1) * config.gain_db
         exponent = torch.log2(0.5 - middle_db / features.top_db).neg().view(-1, 1, 1, 1)
@@ -81,10 +115,10 @@ def augment(log_mel: Tensor, config: AugmentConfig, features: FeatureConfig, gen
         result = _shift(result, _whole(freq_move, 2 * freq_shift) - freq_shift, 2, floor)
     if time_mask:
         inside = _stretch(time_width, time_start, time_mask, frames)
-        result = result.masked_fill(inside.view(batch, 1, 1, frames), floor)
+        result = _at_most(result, (inside * floor).view(batch, 1, 1, frames), log_mel)
     if freq_mask:
         inside = _stretch(freq_width, freq_start, freq_mask, bands)
-        result = result.masked_fill(inside.view(batch, 1, bands, 1), floor)
+        result = _at_most(result, (inside * floor).view(batch, 1, bands, 1), log_mel)
     return result
 
 
@@ -150,15 +184,99 @@ def sample_beta(alpha: float, count: int, generator: torch.Generator) -> Tensor:
     return torch.where(total > 4 * torch.finfo(dtype).tiny, first / total, coin)
 
 
+def _check(config: AugmentConfig, features: FeatureConfig) -> None:
+    for name, value, limit, unit, other in (
+        ("gain_db", config.gain_db, features.top_db / 2, "dB", "half of top_db"),
+        ("noise_snr_db", config.noise_snr_db, features.top_db, "dB", "top_db"),
+        ("band_limit_hz", config.band_limit_hz, features.max_hz, "Hz", "the highest band"),
+    ):
+        if value >= limit:
+            raise ConfigError(
+                f"Expected {name} below {other} ({limit:g} {unit}), got {value:g}.",
+                f"Lower {name}" + ("; 0 switches it off." if name != "gain_db" else " or raise top_db."),
+            )
+
+
+def _change_sound(log_mel: Tensor, config: AugmentConfig, features: FeatureConfig, numbers: Tensor) -> Tensor:
+    """Return what :func:`augment` does to sounds, from random numbers (B, _SOUND_DRAWS) in [0, 1)."""
+    (
+        resample, pitch, tempo, decay, room_on, room_time, room_treble, room_wet,
+        noise_on, noise_level, noise_colour, noise_place, band_on, band_hz, band_slope, *_,
+    ) = numbers.unbind(1)  # fmt: skip
+    floor = -features.top_db
+    bands, frames = log_mel.shape[2:]
+    frame_s = features.hop_length / features.sample_rate_hz
+    # In place from here on: memory that is in the cache already is several times as fast.
+    if not (config.resample_semitones or config.warp_semitones or config.stretch_percent):
+        result = log_mel.clone()
+    else:
+        speed = _around(resample) * config.resample_semitones / 12.0
+        ratio = speed + _around(pitch) * config.warp_semitones / 12.0
+        rate = speed + _around(tempo) * math.log2(1.0 + config.stretch_percent / 100.0)
+        result = warp(
+            log_mel,
+            torch.exp2(ratio) if config.resample_semitones or config.warp_semitones else None,
+            torch.exp2(rate) if config.resample_semitones or config.stretch_percent else None,
+            features,
+        )
+    # Comparing cell by cell is slow on CPUs. Far below the floor where there is nothing, far above all elsewhere:
+    ceiling = torch.add(result.new_tensor((-floor - _NEAR_FLOOR_DB) * _FAR), result, alpha=_FAR)
+    if config.eq_db:
+        result += equaliser(_around(numbers[:, -EQ_NODES:]) * config.eq_db, bands)
+    if config.decay_db_s:
+        seconds = torch.arange(frames, device=result.device) * frame_s
+        result += (_around(decay) * config.decay_db_s).view(-1, 1, 1, 1) * seconds
+    result = torch.minimum(result, ceiling, out=ceiling)
+    if config.room_s or config.noise_snr_db:
+        power = result.clamp_(min=_SILENCE_DB).mul_(DB).exp_()
+        if config.room_s:
+            bass_s = _between(room_time, min(_SHORTEST_ROOM_S, config.room_s), config.room_s)
+            share = torch.linspace(0.0, 1.0, bands, device=power.device)
+            shorter = 1.0 - share * (1.0 - _between(room_treble, _TREBLE_DECAY, 1.0))[:, None]
+            wet = torch.exp(_between(room_wet, *_WET_DB) * DB) * (room_on < 0.5)
+            late = late_reverberation(power, (bass_s[:, None] * shorter)[:, None, :, None], features)
+            power += late.mul_(wet.view(-1, 1, 1, 1))
+        if config.noise_snr_db:
+            level_db = _between(noise_level, floor, -config.noise_snr_db) + _maximum(power).flatten().log() / DB
+            level_db = torch.where(noise_on < 0.5, level_db, 10.0 * _SILENCE_DB)
+            power += noise_power(level_db, _between(noise_colour, *_NOISE_COLOUR_DB), noise_place, features)
+        result = power.log_().mul_(1.0 / DB)
+    if config.band_limit_hz:
+        cutoff_hz = config.band_limit_hz * (features.max_hz / config.band_limit_hz) ** band_hz
+        slope_db = _between(band_slope, *_SLOPE_DB) * (band_on < 0.5)
+        result += low_pass_curve(cutoff_hz, slope_db, features)
+    # A clip without any sound is flat at its maximum of 0 dB, and nothing can happen to it.
+    lowest = floor * (log_mel.amin(dim=(1, 2, 3), keepdim=True) < 0.0)
+    return torch.maximum(result.sub_(_maximum(result)), lowest, out=result)
+
+
+def _maximum(log_mel: Tensor) -> Tensor:
+    return log_mel.amax(dim=(1, 2, 3), keepdim=True)
+
+
+def _around(uniform: Tensor) -> Tensor:
+    """Return numbers in [-1, 1) from uniform numbers in [0, 1)."""
+    return 2.0 * uniform - 1.0
+
+
+def _between(uniform: Tensor, low: float, high: float) -> Tensor:
+    return low + (high - low) * uniform
+
+
 def _power(log_mel: Tensor) -> Tensor:
     # exp is vectorised on CPUs, pow is not: six times as fast for the same numbers.
-    return torch.exp(log_mel * (math.log(10.0) / 10.0))
+    return torch.exp(log_mel * DB)
 
 
 def _whole(uniform: Tensor, largest: int) -> Tensor:
     """Return whole numbers 0…largest, each as likely as the next, from uniform numbers in [0, 1)."""
     # Rounding in float32 may carry a number just below 1 to the end of the range.
     return (uniform * (largest + 1)).long().clamp(max=largest)
+
+
+def _at_most(log_mel: Tensor, limit: Tensor, kept: Tensor) -> Tensor:
+    """Return the smaller of two, in the memory of the first unless that is to be kept."""
+    return torch.minimum(log_mel, limit, out=None if log_mel is kept else log_mel)
 
 
 def _shift(log_mel: Tensor, steps: Tensor, dim: int, floor: float) -> Tensor:
@@ -169,7 +287,7 @@ def _shift(log_mel: Tensor, steps: Tensor, dim: int, floor: float) -> Tensor:
     source = torch.arange(size, device=log_mel.device).view(shape) - steps.view(-1, 1, 1, 1)
     outside = (source < 0) | (source >= size)
     moved = log_mel.gather(dim, source.clamp(0, size - 1).expand(log_mel.shape))
-    return moved.masked_fill(outside, floor)
+    return torch.minimum(moved, outside * floor, out=moved)
 
 
 def _stretch(width: Tensor, start: Tensor, widest: int, size: int) -> Tensor:

@@ -196,5 +196,11 @@ def mel_frequencies(count: int, fmin_hz: float, fmax_hz: float) -> NDArray[np.fl
     return hz
 
 
+def hz_to_mel(hz: Tensor) -> Tensor:
+    """Return frequencies in Hz, 0 or above, on Slaney's mel scale."""
+    above = _BREAK_MEL + (hz.clamp(min=_BREAK_HZ) / _BREAK_HZ).log() / _LOG_STEP
+    return torch.where(hz < _BREAK_HZ, hz / _HZ_PER_MEL, above)
+
+
 def _to_mel(hz: float) -> float:
     return hz / _HZ_PER_MEL if hz < _BREAK_HZ else _BREAK_MEL + math.log(hz / _BREAK_HZ) / _LOG_STEP
