@@ -3,8 +3,11 @@
     python -m benchmarks.folds --manifest PATH/MANIFEST.csv --group-column group --fold-column fold \
         --classes kick,snare,hihat,clap,tom,cymbal --presets quick
 
-Fold k is the test set, fold k + 1 the validation set that chooses the epoch, the rest is trained on;
-every clip is tested once. Folds must keep sources whole, or the figure flatters.
+Fold k is the test set; every clip is tested once. Folds must keep sources whole, or the figure flatters.
+What chooses the epoch is either the whole fold k + 1, as where recipes are compared (``--validation fold``),
+or a tenth of the other folds' sources (``groups``) or of their clips (``clips``, where there are few
+sources), so that all other folds are trained on. ``--validation-only`` prints the accuracy on what chose
+the epoch instead of the test fold's: recipes are chosen by that.
 """
 
 from __future__ import annotations
@@ -23,7 +26,8 @@ from samplemind_core import Workspace, build_config
 from samplemind_core.config import RunConfig, parse_assignments
 from samplemind_core.data.dataset import ClipData, load_clips
 from samplemind_core.data.sources import ImportOptions
-from samplemind_core.evaluation.metrics import evaluate_logits
+from samplemind_core.evaluation.metrics import Evaluation, evaluate_logits
+from samplemind_core.evaluation.out_of_fold import assign_folds
 from samplemind_core.training.predictions import compute_logits
 from samplemind_core.training.trainer import Trainer
 from samplemind_core.training.training_data import TrainingData
@@ -40,20 +44,34 @@ class Silent:
         return lambda *args, **kwargs: None
 
 
-def run_fold(config: RunConfig, clips: ClipData, folds: np.ndarray, fold: Any, following: Any, folder: Path) -> Any:
-    """Train without a fold and return its evaluation."""
-    test = folds == fold
-    val = folds == following
+def chosen_by(
+    validation: str, targets: np.ndarray, groups: np.ndarray, folds: np.ndarray, fold: Any, following: Any
+) -> np.ndarray:
+    """Return which clips (N,) choose the epoch; none of them is of the tested fold."""
+    if validation == "fold":
+        return np.asarray(folds == following)
+    others = np.flatnonzero(folds != fold)
+    units = groups[others] if validation == "groups" else np.arange(len(others))
+    dealt = assign_folds(targets[others], units, num_folds=10, seed=0)
+    val = np.zeros(len(folds), dtype=bool)
+    val[others[dealt == 0]] = True
+    return val
+
+
+def run_fold(
+    config: RunConfig, clips: ClipData, test: np.ndarray, val: np.ndarray, folder: Path, *, on_val: bool = False
+) -> Evaluation:
+    """Train without the clips to test and return the evaluation on them, or on those that chose the epoch."""
     data = TrainingData(
         log_mel=clips.log_mel,
         targets=clips.targets,
         train_rows=np.flatnonzero(~test & ~val),
         val_rows=np.flatnonzero(val),
         class_names=clips.class_names,
-        description={"fingerprint": f"fold {fold}"},
+        description={"fingerprint": "folds"},
     )
     Trainer(config, data, folder, Silent()).fit()  # type: ignore[arg-type]
-    rows = np.flatnonzero(test)
+    rows = np.flatnonzero(val if on_val else test)
     logits = compute_logits(folder / "best.safetensors", clips.log_mel, rows)
     return evaluate_logits(logits, clips.targets[rows], clips.class_names)
 
@@ -67,6 +85,9 @@ def main() -> None:
     parser.add_argument("--classes", default=None)
     parser.add_argument("--presets", default="quick")
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--validation", choices=("fold", "groups", "clips"), default="fold")
+    parser.add_argument("--validation-only", action="store_true", help="do not look at the tested folds")
+    parser.add_argument("--folds", default=None, help="only these, separated by commas")
     parser.add_argument("--set", action="append", default=[], help="key=value, for every preset")
     arguments = parser.parse_args()
     print(machine_line())
@@ -78,7 +99,10 @@ def main() -> None:
         rows = workspace.store.datasets.clips(dataset.id)
         folds = np.array([clip.fold or clip.extra.get(arguments.fold_column, "") for clip in rows])
         names = sorted(set(folds.tolist()))
-        print(f"\n{len(rows)} clips, {len(names)} folds: {', '.join(names)}")
+        groups = np.array([clip.source for clip in rows])
+        wanted = arguments.folds.split(",") if arguments.folds else names
+        on = "validation clips" if arguments.validation_only else "tested folds"
+        print(f"\n{len(rows)} clips, {len(names)} folds: {', '.join(names)}; accuracy on the {on}")
         print("\n| preset | seed | accuracy by fold | accuracy | balanced accuracy | s per fold |")
         print("|---|---|---|---|---|---|")
         for preset in arguments.presets.split(","):
@@ -86,10 +110,12 @@ def main() -> None:
                 config = build_config(preset, {"seed": seed, **parse_assignments(arguments.set)})
                 clips = load_clips(workspace.root, workspace.store, dataset, config.features)
                 found, seconds = [], []
-                for place, fold in enumerate(names):
+                for fold in wanted:
                     started = time.perf_counter()
-                    following = names[(place + 1) % len(names)]
-                    found.append(run_fold(config, clips, folds, fold, following, Path(folder) / "run"))
+                    following = names[(names.index(fold) + 1) % len(names)]
+                    val = chosen_by(arguments.validation, clips.targets, groups, folds, fold, following)
+                    run = Path(folder) / "run"
+                    found.append(run_fold(config, clips, folds == fold, val, run, on_val=arguments.validation_only))
                     seconds.append(time.perf_counter() - started)
                 accuracy = [one.accuracy for one in found]
                 balanced = [one.balanced_accuracy for one in found]
@@ -103,7 +129,7 @@ def main() -> None:
 
 
 def _spread(values: list[float]) -> str:
-    return f"{statistics.mean(values):.1%} ± {statistics.stdev(values):.1%}"
+    return f"{statistics.mean(values):.1%}" + (f" ± {statistics.stdev(values):.1%}" if len(values) > 1 else "")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from samplemind_core.training.training_data import TrainingData
 PLAIN = {"time_shift_ms": 0, "freq_mask_bins": 0, "time_mask_ms": 0, "mixup_alpha": 0}
 RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
     "quick, no augmentation": ("quick", PLAIN),
-    "quick, no augmentation, no moving average": ("quick", PLAIN | {"ema_decay": 0}),
+    "quick, no augmentation, no moving average": ("quick", PLAIN | {"average": "none"}),
     "tutorial": ("tutorial", {}),
 }
 CLASSES = tuple("abcdef")

@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -200,6 +200,9 @@ class ModelConfig(Config):
     )
 
 
+Monitor = Literal["val_loss", "val_accuracy", "val_macro_f1"]
+
+
 class TrainConfig(Config):
     """How the network learns."""
 
@@ -225,8 +228,12 @@ class TrainConfig(Config):
     warmup: Annotated[float, Field(ge=0.01, le=0.9)] = Field(
         0.2, description="Share of the run in which the rate rises (schedule onecycle)."
     )
+    warmup_epochs: Annotated[float, Field(ge=0.0, le=1_000.0)] = Field(
+        0.0, description="Epochs in which the rate first rises in a straight line (schedule cosine)."
+    )
+    monitor: Monitor = Field("val_loss", description="What decides which epoch is the best, and when to stop early.")
     early_stopping_patience: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
-        None, description="Epochs without a better validation loss before the run stops; empty never stops early."
+        None, description="Epochs without a better value of the monitor before the run stops; empty never stops early."
     )
     early_stopping_after: Annotated[int, Field(ge=0, le=10_000)] = Field(
         0, description="Epoch up to which early stopping waits."
@@ -234,8 +241,21 @@ class TrainConfig(Config):
     label_smoothing: Annotated[float, Field(ge=0.0, le=0.5)] = Field(
         0.0, description="Share of each label spread over all classes."
     )
+    class_balance: Literal["none", "weights", "sampler"] = Field(
+        "none",
+        description="For classes of unequal size: weights makes errors on rare classes cost more, sampler draws every "
+        "class equally often.",
+    )
+    average: Literal["none", "ema", "swa"] = Field(
+        "none",
+        description="Average of the weights that is judged and kept: ema moves along with every step, swa is the mean "
+        "over the last epochs.",
+    )
     ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
-        0.0, description="Decay per step of the moving average of the weights that is evaluated; 0 switches it off."
+        0.99, description="Decay per step of the moving average (average ema); 0 follows the weights at once."
+    )
+    swa_share: Annotated[float, Field(gt=0.0, le=0.9)] = Field(
+        0.25, description="Share of the epochs, the last ones, that are averaged (average swa)."
     )
     grad_clip: Annotated[float, Field(gt=0.0, le=1_000.0)] | None = Field(
         None, description="Largest gradient norm; empty does not clip."
@@ -245,9 +265,27 @@ class TrainConfig(Config):
     )
     device: DeviceName = Field("auto", description="auto, cpu, mps, cuda or cuda:N.")
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = Field(0, description="Seed of weights, order and augmentation.")
+    tta_views: Annotated[int, Field(ge=1, le=8)] = Field(
+        1,
+        description="Views of each sound whose answers are averaged wherever it is judged: as it is, one frame later, "
+        "and so on; 1 looks once. Answering takes as many times as long.",
+    )
+    deterministic: bool = Field(
+        False,
+        description="Only operations that repeat bit for bit, also on a GPU, where it costs speed. On the CPU runs "
+        "repeat anyway.",
+    )
     save_every: Annotated[int, Field(ge=0, le=10_000)] = Field(
         0, description="Keep a checkpoint every so many epochs besides best and last; 0 keeps none."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _older(cls, data: Any) -> Any:
+        # Before there was a choice of averages, a decay above 0 meant a moving one.
+        if isinstance(data, dict) and "average" not in data and "ema_decay" in data:
+            return data | ({"average": "ema"} if float(data["ema_decay"]) > 0 else {})
+        return data
 
 
 class RunConfig(Config):
@@ -355,6 +393,7 @@ PRESETS: dict[str, Preset] = {
                     lr=4e-3,
                     weight_decay=1e-2,
                     schedule="onecycle",
+                    average="ema",
                     ema_decay=0.99,
                 ),
             ),
@@ -443,7 +482,7 @@ def apply_changes(config: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
             faults.append(f"{path} is given twice, as '{given[path]}' and '{name}'")
         given[path] = name
         section, field = path.split(".")
-        data[section][field] = None if isinstance(value, str) and value.lower() in {"", "none", "null"} else value
+        data[section][field] = None if _means_nothing(section, field, value) else value
     try:
         result = RunConfig.model_validate(data)
     except ValidationError as error:
@@ -496,6 +535,12 @@ def flatten(config: RunConfig) -> dict[str, Any]:
     for section, values in data.items():
         flat |= {f"{section}.{name}": value for name, value in values.items()}
     return flat
+
+
+def _means_nothing(section: str, field: str, value: Any) -> bool:
+    """Return whether a typed value stands for None; ``none`` may also be one of a setting's own choices."""
+    choices = get_args(SECTIONS[section].model_fields[field].annotation)
+    return isinstance(value, str) and value not in choices and value.lower() in {"", "none", "null"}
 
 
 def _nearest(name: str, paths: Mapping[str, str]) -> str:

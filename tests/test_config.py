@@ -46,6 +46,8 @@ def _values(annotation: Any, metadata: list[Any]) -> st.SearchStrategy[Any]:
         return st.none()
     if DeviceName.__metadata__[0] in metadata:
         return st.sampled_from(["auto", "cpu", "mps", "cuda"]) | st.integers(0, 64).map("cuda:{}".format)
+    if annotation is bool:
+        return st.booleans()
     if annotation is str:
         return st.from_regex(r"[a-z][a-z0-9_:]{0,15}", fullmatch=True).filter(lambda text: text not in {"none", "null"})
     low = high = None
@@ -118,7 +120,7 @@ def test_the_tutorial_preset() -> None:
     assert (train.optimizer, train.lr, train.weight_decay, train.batch_size) == ("adam", 1e-3, 1e-4, 32)
     assert (train.schedule, train.plateau_factor, train.plateau_patience) == ("plateau", 0.5, 5)
     assert (train.epochs, train.early_stopping_patience, train.early_stopping_after) == (50, 5, 10)
-    assert (train.label_smoothing, train.ema_decay, train.grad_clip) == (0.0, 0.0, None)
+    assert (train.label_smoothing, train.average, train.grad_clip) == (0.0, "none", None)
     assert (config.model.name, config.model.width, config.model.dropout) == ("tutorial_cnn", 1.0, 0.5)
     assert config.features == FeatureConfig()
     assert config.augment == AugmentConfig()
@@ -133,7 +135,7 @@ def test_the_quick_preset() -> None:
         "augment.time_mask_ms": 120.0,
         "train.lr": 4e-3,
         "train.weight_decay": 1e-2,
-        "train.ema_decay": 0.99,
+        "train.average": "ema",
     }
 
 

@@ -78,6 +78,8 @@ class Taps:
 
         heard = getattr(self._local, "heard", None)
         if heard is not None and maps.ndim == 4:
+            if len(heard) == self.num_stages:
+                heard.clear()  # that was another view of the sound; the last is the sound as it is
             plain = maps.float()
             heard.append(torch.cat([plain.mean(dim=(2, 3)), plain.amax(dim=(2, 3))], dim=1))
 

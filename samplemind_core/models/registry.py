@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from samplemind_core.config import FeatureConfig, ModelConfig
 from samplemind_core.errors import ConfigError
@@ -19,6 +20,9 @@ class AudioClassifier(nn.Module):
     Subclasses implement :meth:`embed` and own a linear layer named ``head``. The fixed scaling
     from decibels to about [-1, 1] is part of the network, so that a checkpoint needs no other
     preprocessing than :class:`~samplemind_core.audio.features.LogMel`.
+
+    In evaluation mode a network may listen to several ``views`` of a sound (:meth:`set_views`): as it is
+    and beginning later. Their embeddings are averaged, and so, as the head is linear, are their logits.
     """
 
     title: ClassVar[str]
@@ -28,6 +32,26 @@ class AudioClassifier(nn.Module):
     def __init__(self, features: FeatureConfig) -> None:
         super().__init__()
         self.half_range_db = features.top_db / 2
+        self.frames = features.frames
+        self.views = 1
+
+    def set_views(self, views: int) -> None:
+        """Average over so many views of each sound in evaluation mode, each a frame later than the one before.
+
+        Strides see a sound that lies a frame later differently; averaging takes that chance out. Views
+        come later, never earlier, as the attack must not be cut.
+
+        Raises
+        ------
+        ConfigError
+            If the views would take more than a quarter of the window.
+        """
+        if views > 1 and 4 * views > self.frames:
+            raise ConfigError(
+                f"{views} views need a window of at least {4 * views} frames, got {self.frames}.",
+                "Use fewer views, a longer window or a shorter hop.",
+            )
+        self.views = views
 
     def embed(self, scaled: Tensor) -> Tensor:
         """Return embeddings (B, D) of scaled spectrograms (B, 1, n_mels, frames)."""
@@ -35,7 +59,12 @@ class AudioClassifier(nn.Module):
 
     def features(self, log_mel: Tensor) -> Tensor:
         """Return embeddings (B, D) of ``log_mel`` (B, 1, n_mels, frames) in dB, in [-top_db, 0]."""
-        return self.embed(log_mel / self.half_range_db + 1.0)
+        scaled = log_mel / self.half_range_db + 1.0
+        if self.training or self.views == 1:
+            return self.embed(scaled)
+        # The sound as it is comes last: whoever listens to the layers keeps what they said last.
+        total = sum(self.embed(_later(scaled, frames)) for frames in range(self.views - 1, 0, -1))
+        return (total + self.embed(scaled)) / self.views
 
     def forward(self, log_mel: Tensor) -> Tensor:
         """Return logits (B, num_classes) of ``log_mel`` (B, 1, n_mels, frames) in dB."""
@@ -102,6 +131,11 @@ def kaiming(module: nn.Module) -> None:
     elif isinstance(module, nn.BatchNorm2d):
         nn.init.ones_(module.weight)
         nn.init.zeros_(module.bias)
+
+
+def _later(scaled: Tensor, frames: int) -> Tensor:
+    """Return scaled spectrograms that begin some frames later, after silence; the end is cut."""
+    return functional.pad(scaled[..., :-frames], (frames, 0), value=-1.0)
 
 
 def mean_max_pool(maps: Tensor) -> Tensor:

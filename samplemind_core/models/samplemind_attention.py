@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from samplemind_core.config import FeatureConfig, ModelConfig
 from samplemind_core.models.registry import AudioClassifier, channels, kaiming, register
@@ -78,7 +77,7 @@ class SampleMindAttention(AudioClassifier):
     def embed(self, scaled: Tensor) -> Tensor:
         """Return embeddings (B, 192 x width): attended mean, and maximum over time and frequency."""
         maps = self.blocks(self.stem(_with_place(scaled)))
-        pooled = torch.cat([self.pool(maps), functional.adaptive_max_pool2d(maps.float(), 1).flatten(1)], dim=1)
+        pooled = torch.cat([self.pool(maps), maps.float().amax(dim=(2, 3))], dim=1)
         dropped: Tensor = self.dropout(pooled)
         return dropped
 

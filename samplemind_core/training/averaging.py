@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+M = TypeVar("M", bound=nn.Module)
 
 
 def ema_decay(config_decay: float, step: int) -> float:
@@ -17,3 +22,37 @@ def move_average(averaged: nn.Module, model: nn.Module, decay: float) -> None:
     torch._foreach_lerp_(list(averaged.parameters()), list(model.parameters()), 1 - decay)
     for mean, now in zip(averaged.buffers(), model.buffers(), strict=True):
         mean.copy_(now)
+
+
+@torch.no_grad()
+def add_to_mean(averaged: nn.Module, model: nn.Module, num_before: int) -> None:
+    """Take the weights of one more epoch into their mean over ``num_before`` epochs (SWA: Izmailov et al. 2018)."""
+    means: list[Tensor] = list(averaged.parameters())
+    now: list[Tensor] = list(model.parameters())
+    if num_before == 0:
+        torch._foreach_copy_(means, now)  # to the bit, whatever was there
+    else:
+        torch._foreach_lerp_(means, now, 1 / (num_before + 1))
+
+
+@torch.no_grad()
+def measure_batch_norms(model: M, forward: Callable[[M, Tensor], object], batches: Iterable[Tensor]) -> None:
+    """Set the statistics of batch norms to those of some batches, passing them through the network once.
+
+    Those of single epochs do not belong to averaged weights. Everything else stays in evaluation mode;
+    ``forward`` runs the network on a batch as it is run otherwise.
+    """
+    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    if not norms:
+        return
+    model.eval()
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain mean over batches
+        norm.train()
+    for log_mel in batches:
+        forward(model, log_mel)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    model.eval()

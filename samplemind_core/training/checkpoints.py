@@ -182,6 +182,7 @@ def load_model(path: Path, device: str | torch.device = "cpu") -> tuple[AudioCla
 
     info = read_info(path)
     model = build_model(info.config.model, len(info.class_names), info.features)
+    model.set_views(info.config.train.tta_views)
     try:
         model.load_state_dict(load_tensors(path, "model."))
     except RuntimeError as error:

@@ -13,6 +13,7 @@ from torch.nn import functional
 from samplemind_core.config import RunConfig
 from samplemind_core.store.records import Epoch
 from samplemind_core.training import health
+from samplemind_core.training.monitor import macro_f1
 from samplemind_core.training.places import place_seed
 
 MIN_PROBE = 256
@@ -30,17 +31,22 @@ class Totals:
 
 @dataclass(frozen=True)
 class Judged:
-    """How a network did on some clips: ``losses`` (n,) float64, ``correct`` (n,) bool, ``targets`` (n,) int64."""
+    """How a network did on some clips: ``losses`` (n,) float64, ``predicted`` and ``targets`` (n,) int64."""
 
     losses: Tensor
-    correct: Tensor
+    predicted: Tensor
     targets: Tensor
+
+    @property
+    def correct(self) -> Tensor:
+        """Whether each clip was named right, (n,) bool."""
+        return self.predicted == self.targets
 
 
 def judge(logits: Tensor, targets: Tensor) -> Judged:
     """Return the loss and correctness of each clip from its logits (n, num_classes) and target (n,)."""
     losses = functional.cross_entropy(logits.double(), targets, reduction="none")
-    return Judged(losses, logits.argmax(1) == targets, targets)
+    return Judged(losses, logits.argmax(1), targets)
 
 
 def measure_epoch(
@@ -77,6 +83,7 @@ def measure_epoch(
     measured = {
         "probe_loss": probe.losses.mean().item(),
         "probe_accuracy": probe.correct.double().mean().item(),
+        "val_macro_f1": macro_f1(val.predicted, val.targets, len(class_names)),
         "val_loss_se": (val.losses.std(correction=1) / num_val**0.5).item() if num_val > 1 else 0.0,
     }
     epoch = Epoch(
@@ -104,7 +111,10 @@ def probe_sample(train_rows: np.ndarray, num_val: int, seed: int) -> Tensor:
 def headline(epoch: Epoch) -> dict[str, float]:
     """Return the figures that a checkpoint of an epoch carries."""
     names = ("train_loss", "val_loss", "train_accuracy", "val_accuracy")
-    return {name: getattr(epoch, name) for name in names}
+    figures = {name: getattr(epoch, name) for name in names}
+    if "val_macro_f1" in epoch.health:  # not before it was measured
+        figures["val_macro_f1"] = epoch.health["val_macro_f1"]
+    return figures
 
 
 def _with_verdict(

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import hashlib
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
+
+from samplemind_core.training.balance import balanced_draw
 
 MIXUP = 1
 """Last part of the place at which a step decides whether its batch is mixed."""
@@ -22,7 +26,18 @@ def place_chance(*parts: int) -> float:
     return place_seed(*parts) / 2**63
 
 
-def epoch_order(rows: Tensor, seed: int, epoch: int) -> Tensor:
-    """Return rows (n,) in the order of an epoch."""
+def epoch_order(rows: Tensor, seed: int, epoch: int, balance: npt.NDArray[np.int64] | None = None) -> Tensor:
+    """Return rows (n,) in the order of an epoch.
+
+    Parameters
+    ----------
+    rows : Tensor of int64, shape (n,)
+    seed, epoch : int
+    balance : ndarray of int64, shape (n,), optional
+        Classes of the rows, where every class shall come equally often; see
+        :func:`~samplemind_core.training.balance.balanced_draw`.
+    """
     order = torch.Generator().manual_seed(place_seed(seed, epoch))
+    if balance is not None:
+        return rows[balanced_draw(torch.from_numpy(balance), order)]
     return rows[torch.randperm(len(rows), generator=order)]

@@ -15,7 +15,8 @@ def scheduled_lr(config: TrainConfig, step: int, num_steps: int) -> float:
     """Return the learning rate of a step (0-based) of a run of ``num_steps``.
 
     ``onecycle`` rises from lr/25 to lr over ``warmup`` of the run and falls to lr/2500, both along
-    a cosine (Smith and Topin 2018); ``cosine`` falls from lr to 0 (Loshchilov and Hutter 2017).
+    a cosine (Smith and Topin 2018); ``cosine`` falls from lr to 0 (Loshchilov and Hutter 2017), after
+    rising in a straight line over ``warmup_epochs`` (Goyal et al. 2017).
     ``plateau`` and ``constant`` give lr itself; see :class:`Plateau`.
     """
     progress = step / max(1, num_steps - 1)
@@ -24,7 +25,10 @@ def scheduled_lr(config: TrainConfig, step: int, num_steps: int) -> float:
             return _cosine(config.lr / 25, config.lr, progress / config.warmup)
         return _cosine(config.lr, config.lr / 2_500, (progress - config.warmup) / (1 - config.warmup))
     if config.schedule == "cosine":
-        return _cosine(config.lr, 0.0, progress)
+        rise = min(num_steps - 1, round(config.warmup_epochs / config.epochs * num_steps))
+        if step < rise:
+            return config.lr * (step + 1) / (rise + 1)
+        return _cosine(config.lr, 0.0, (step - rise) / max(1, num_steps - 1 - rise))
     return config.lr
 
 
@@ -60,7 +64,7 @@ class Plateau:
 
 
 def should_stop_early(config: TrainConfig, epoch: int, best_epoch: int) -> bool:
-    """Return whether a run ends after ``epoch``, its best validation loss being that of ``best_epoch``.
+    """Return whether a run ends after ``epoch``, the best by its monitor being ``best_epoch``.
 
     The comparison is with the best epoch before, so an improving run goes on for ever.
     """

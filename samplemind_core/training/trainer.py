@@ -21,7 +21,8 @@ from samplemind_core.config import RunConfig, TrainConfig
 from samplemind_core.errors import CheckpointError, NonFiniteLossError
 from samplemind_core.models import AudioClassifier, build_model, count_parameters
 from samplemind_core.store.records import Epoch
-from samplemind_core.training.averaging import ema_decay, move_average
+from samplemind_core.training.averaging import add_to_mean, ema_decay, measure_batch_norms, move_average
+from samplemind_core.training.balance import class_weights
 from samplemind_core.training.checkpoints import (
     CheckpointInfo,
     library_versions,
@@ -31,9 +32,10 @@ from samplemind_core.training.checkpoints import (
     restore_optimizer,
     save_checkpoint,
 )
-from samplemind_core.training.device import describe, pick_device, pick_memory_format, pick_precision
+from samplemind_core.training.device import describe, deterministic, pick_device, pick_memory_format, pick_precision
 from samplemind_core.training.feed import Feed
 from samplemind_core.training.measuring import Judged, Totals, headline, judge, measure_epoch, probe_sample
+from samplemind_core.training.monitor import WORDS, rank
 from samplemind_core.training.observer import Observer, Outcome
 from samplemind_core.training.optimizers import build_optimizer
 from samplemind_core.training.places import MIXUP, epoch_order, place_chance, place_seed
@@ -42,6 +44,7 @@ from samplemind_core.training.training_data import TrainingData, check
 
 EVAL_BATCH = 256
 SAVE_LAST_EVERY_S = 5.0
+NORM_CLIPS = 2_048  # at most so many clips say what batch norms see; more say the same
 
 
 class Trainer:
@@ -75,8 +78,11 @@ class Trainer:
 
         torch.manual_seed(config.train.seed)
         model = build_model(config.model, len(data.class_names), config.features)
+        model.set_views(config.train.tta_views)
         self.model: AudioClassifier = model.to(self.device, memory_format=self.layout)  # type: ignore[call-overload]
-        self.averaged = copy.deepcopy(self.model).requires_grad_(False) if config.train.ema_decay else None
+        averages = config.train.average == "swa" or (config.train.average == "ema" and config.train.ema_decay > 0)
+        self.averaged: AudioClassifier | None = copy.deepcopy(self.model).requires_grad_(False) if averages else None
+        self.num_averaged = 0  # epochs in the mean of SWA
         self.optimizer = build_optimizer(config.train, self.model)
         self.plateau = Plateau(config.train.plateau_factor, config.train.plateau_patience)
 
@@ -84,13 +90,17 @@ class Trainer:
         self.generator = torch.Generator(self.device)
         self.val_rows = torch.from_numpy(data.val_rows)
         self.probe_rows = probe_sample(data.train_rows, len(data.val_rows), config.train.seed)
+        self.class_weights: Tensor | None = None
+        if config.train.class_balance == "weights":
+            targets = torch.from_numpy(data.targets[data.train_rows])
+            self.class_weights = class_weights(targets, len(data.class_names)).to(self.device)
         self.steps_per_epoch = -(-len(data.train_rows) // config.train.batch_size)
 
         self.epoch, self.step = 1, 0  # what comes next
         self.totals = Totals()
         self.history: list[Epoch] = []
         self.best_epoch: int | None = None
-        self.best_loss = float("inf")
+        self.best_rank = (-float("inf"), 0.0)
         self._saved_at = time.monotonic()
 
     # -- the three layers ------------------------------------------------------------------------
@@ -106,7 +116,8 @@ class Trainer:
             If a checkpoint cannot be written; the ones before it stay.
         """
         self.observer.on_start(describe(self.device), count_parameters(self.model))
-        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+        generators = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=generators), deterministic(self.train_config.deterministic):
             while self.epoch <= self.train_config.epochs:
                 if not self.run_epoch():
                     self.save_last()
@@ -122,9 +133,10 @@ class Trainer:
                     self.save_last()
                     return Outcome("finished", early, self.best_epoch)
             self.save_last()
+        what, where = WORDS[self.train_config.monitor]
         return Outcome(
             "finished",
-            f"All {self.train_config.epochs} epochs are done; validation loss was lowest in epoch {self.best_epoch}.",
+            f"All {self.train_config.epochs} epochs are done; {what} was {where} in epoch {self.best_epoch}.",
             self.best_epoch,
         )
 
@@ -157,7 +169,7 @@ class Trainer:
 
         log_mel, soft_targets = self._augment(log_mel, targets)
         logits = self._forward(self.model, log_mel)
-        loss = functional.cross_entropy(logits, soft_targets, label_smoothing=config.label_smoothing)
+        loss = self._loss(logits, soft_targets)
         value = loss.item()  # the step's one wait for the device: the loss is checked before it is used
         if not np.isfinite(value):
             raise NonFiniteLossError(
@@ -170,7 +182,7 @@ class Trainer:
         if config.grad_clip is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), config.grad_clip)
         self.optimizer.step()
-        if self.averaged is not None:
+        if self.averaged is not None and config.average == "ema":
             move_average(self.averaged, self.model, ema_decay(config.ema_decay, step))
 
         self.totals.loss += value * len(targets)
@@ -182,8 +194,10 @@ class Trainer:
 
     @property
     def evaluated(self) -> AudioClassifier:
-        """The network that is judged and saved: the moving average where there is one."""
-        return self.model if self.averaged is None else self.averaged
+        """The network that is judged and saved: the average where there is one yet."""
+        if self.averaged is None or (self.train_config.average == "swa" and not self.num_averaged):
+            return self.model
+        return self.averaged
 
     @torch.inference_mode()
     def logits(self, rows: Tensor) -> Tensor:
@@ -198,6 +212,8 @@ class Trainer:
 
     def _end_epoch(self) -> str | None:
         """Measure, record and save an epoch; return why the run ends early, if it does."""
+        if self.train_config.average == "swa":
+            self._average_epochs()
         val, probe = self._judge(self.val_rows), self._judge(self.probe_rows)
         if not torch.isfinite(val.losses.mean()):
             raise NonFiniteLossError(
@@ -216,8 +232,8 @@ class Trainer:
         )
         self.history.append(epoch)
 
-        if epoch.val_loss < self.best_loss:
-            self.best_loss, self.best_epoch = epoch.val_loss, epoch.epoch
+        if (now := rank(epoch, self.train_config.monitor)) > self.best_rank:
+            self.best_rank, self.best_epoch = now, epoch.epoch
             self._save("best", epoch)
         every = self.train_config.save_every
         if every and epoch.epoch % every == 0:
@@ -233,7 +249,7 @@ class Trainer:
         assert self.best_epoch is not None
         if should_stop_early(self.train_config, epoch.epoch, self.best_epoch):
             return (
-                f"Stopped early in epoch {epoch.epoch}: validation loss had not improved for "
+                f"Stopped early in epoch {epoch.epoch}: {WORDS[self.train_config.monitor][0]} had not improved for "
                 f"{epoch.epoch - self.best_epoch} epochs. The best is epoch {self.best_epoch}."
             )
         return None
@@ -244,7 +260,7 @@ class Trainer:
         """Write ``last.safetensors``: everything that going on needs."""
         tensors, values = optimizer_tensors(self.optimizer)
         tensors |= {f"model.{name}": tensor for name, tensor in self.evaluated.state_dict().items()}
-        if self.averaged is not None:
+        if self.evaluated is not self.model:
             tensors |= {f"raw.{name}": tensor for name, tensor in self.model.state_dict().items()}
         state = {
             "epoch": self.epoch,
@@ -253,7 +269,7 @@ class Trainer:
             "plateau": self.plateau.state(),
             "optimizer": values,
             "best_epoch": self.best_epoch,
-            "best_loss": None if self.best_epoch is None else self.best_loss,
+            "num_averaged": self.num_averaged,
             "history": [epoch.as_dict() for epoch in self.history],
         }
         latest = self.history[-1] if self.history else None
@@ -283,19 +299,19 @@ class Trainer:
                 "Start a new run instead of resuming.",
             )
         state = info.state
-        evaluated = load_tensors(path, "model.", self.device)
-        if self.averaged is not None:
-            self.averaged.load_state_dict(evaluated)
+        self.num_averaged = state.get("num_averaged", 0)
+        self.evaluated.load_state_dict(load_tensors(path, "model.", self.device))
+        if self.evaluated is not self.model:
             self.model.load_state_dict(load_tensors(path, "raw.", self.device))
-        else:
-            self.model.load_state_dict(evaluated)
         restore_optimizer(self.optimizer, load_tensors(path, "optimizer.", self.device), state["optimizer"])
         self.epoch, self.step = state["epoch"], state["step"]
         self.totals = Totals(**state["totals"])
         self.plateau = Plateau(self.plateau.factor, self.plateau.patience, **state["plateau"])
         self.best_epoch = state["best_epoch"]
-        self.best_loss = float("inf") if state["best_loss"] is None else state["best_loss"]
         self.history = [Epoch(**row | {"recall": tuple(row["recall"])}) for row in state["history"]]
+        for epoch in self.history:
+            if epoch.epoch == self.best_epoch:
+                self.best_rank = rank(epoch, self.train_config.monitor)
         self.observer.on_resume(list(self.history))
 
     def _save(self, kind: Literal["best", "epoch"], epoch: Epoch) -> None:
@@ -325,6 +341,27 @@ class Trainer:
             logits: Tensor = model(log_mel)
         return logits.float()
 
+    def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        smoothing = self.train_config.label_smoothing
+        if self.class_weights is None:
+            return functional.cross_entropy(logits, targets, label_smoothing=smoothing)
+        # Divided by the clips, not by their weights: those average 1 over an epoch, not over each batch.
+        losses = functional.cross_entropy(
+            logits, targets, weight=self.class_weights, label_smoothing=smoothing, reduction="none"
+        )
+        return losses.mean()
+
+    def _average_epochs(self) -> None:
+        """Take this epoch into the mean of the last ones, and measure the batch norms that belong to it."""
+        config = self.train_config
+        assert self.averaged is not None
+        if self.epoch <= config.epochs * (1 - config.swa_share):
+            return
+        add_to_mean(self.averaged, self.model, self.num_averaged)
+        self.num_averaged += 1
+        rows = torch.from_numpy(self.data.train_rows)[:: -(-len(self.data.train_rows) // NORM_CLIPS)]
+        measure_batch_norms(self.averaged, self._forward, (clips for clips, _ in self.feed.batches(rows, EVAL_BATCH)))
+
     def _augment(self, log_mel: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         settings, features = self.config.augment, self.config.features
         if not settings.enabled:
@@ -339,7 +376,8 @@ class Trainer:
 
     def _order(self, epoch: int) -> Tensor:
         """Return the training rows in the order of an epoch."""
-        return epoch_order(torch.from_numpy(self.data.train_rows), self.train_config.seed, epoch)
+        balance = self.data.targets[self.data.train_rows] if self.train_config.class_balance == "sampler" else None
+        return epoch_order(torch.from_numpy(self.data.train_rows), self.train_config.seed, epoch, balance)
 
     def _reseed(self, *place: int) -> None:
         seed = place_seed(self.train_config.seed, *place)

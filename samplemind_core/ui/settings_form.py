@@ -67,6 +67,8 @@ def _field(group: str, path: str, value: Any) -> Any:
     if options:
         options = options if value in options else [*options, value]  # a link may name what no preset does
         return st.selectbox(label, options, index=list(options).index(value), **shared)
+    if schema["type"] == "boolean":
+        return st.toggle(label, value, **shared)
     if schema["type"] == "string":
         return st.text_input(label, value, **shared)
     low, high = schema.get("minimum", schema.get("exclusiveMinimum")), schema.get("maximum")

@@ -85,6 +85,11 @@ _UNITS = {"s": "s", "ms": "ms", "hz": "Hz", "db": "dB", "mb": "MiB", "gib": "GiB
 _LABELS = {
     "lr": "Learning rate",
     "ema_decay": "EMA decay",
+    "swa_share": "SWA share",
+    "tta_views": "Views per sound",
+    "warmup": "Warm-up (share)",
+    "warmup_epochs": "Warm-up (epochs)",
+    "monitor": "Best by",
     "grad_clip": "Gradient clipping",
     "sample_rate_hz": "Sample rate (Hz)",
     "duration_s": "Window (s)",

@@ -119,3 +119,32 @@ def test_unknown_network_and_too_few_classes_are_refused() -> None:
         build_model(ModelConfig(), 1, FeatureConfig())
     with pytest.raises(ConfigError, match="16 x 16"):
         build_model(ModelConfig(name="tutorial_cnn"), 6, FeatureConfig(n_mels=8))
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_views_are_the_mean_over_later_beginnings_and_only_in_evaluation(name: str) -> None:
+    torch.manual_seed(0)
+    features = FeatureConfig(n_mels=32, duration_s=1.0)
+    model = build_model(ModelConfig(name=name, dropout=0), 4, features).eval()
+    clip = -80 * torch.rand(2, *features.shape)
+    floor = torch.full_like(clip, -80.0)
+    later = [torch.cat([floor[..., :k], clip[..., : features.frames - k]], dim=3) for k in range(3)]
+    with torch.inference_mode():
+        alone = [model(view) for view in later]
+        model.set_views(3)
+        torch.testing.assert_close(model(clip), torch.stack(alone).mean(0))
+        torch.testing.assert_close(model(clip), model.head(model.features(clip)))
+    model.train()
+    calls = []
+    model.register_forward_pre_hook(lambda *_: calls.append(1))
+    embed = model.embed
+    model.embed = lambda scaled: calls.append(2) or embed(scaled)
+    model(clip)
+    assert calls == [1, 2]
+
+
+def test_views_that_would_take_a_quarter_of_the_window_are_refused() -> None:
+    model = build_model(ModelConfig(), 3, FeatureConfig(duration_s=0.4))
+    model.set_views(4)
+    with pytest.raises(ConfigError, match="5 views need a window of at least 20 frames, got 18"):
+        model.set_views(5)
