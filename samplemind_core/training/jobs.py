@@ -207,6 +207,8 @@ class StoreObserver:
 def _train(store: Store, settings: Settings, run: Run, observer: StoreObserver) -> tuple[str, str, str | None]:
     """Train, and leave the logits of the best and the last checkpoint behind."""
     from samplemind_core.data.dataset import load_clips
+    from samplemind_core.training.clip_record import FILE as CLIP_RECORD
+    from samplemind_core.training.clip_record import ClipRecord
     from samplemind_core.training.predictions import leave_predictions
     from samplemind_core.training.temperature import calibrate_checkpoint
     from samplemind_core.training.trainer import Trainer
@@ -234,7 +236,14 @@ def _train(store: Store, settings: Settings, run: Run, observer: StoreObserver) 
         description=describe_dataset(dataset.as_dict()),
     )
     folder = run_folder(settings, run.id) / "checkpoints"
-    trainer = Trainer(config, data, folder, observer, device=settings.device)
+    record = ClipRecord(
+        run_folder(settings, run.id) / CLIP_RECORD,
+        data.val_rows,
+        data.targets[data.val_rows],
+        data.class_names,
+        config.train.epochs,
+    )
+    trainer = Trainer(config, data, folder, observer, device=settings.device, record=record)
     last = folder / "last.safetensors"
     if last.exists():
         trainer.restore(last)

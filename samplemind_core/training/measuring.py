@@ -44,7 +44,7 @@ class Judged:
 
 
 def judge(logits: Tensor, targets: Tensor) -> Judged:
-    """Return the loss and correctness of each clip from its logits (n, num_classes) and target (n,)."""
+    """Return the loss of each clip, and what it was called, from its logits (n, num_classes) and target (n,)."""
     losses = functional.cross_entropy(logits.double(), targets, reduction="none")
     return Judged(losses, logits.argmax(1), targets)
 

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from samplemind_core.audio.augment import augment, mixup
 from samplemind_core.config import RunConfig, TrainConfig
-from samplemind_core.errors import CheckpointError, NonFiniteLossError
+from samplemind_core.errors import CheckpointError, NonFiniteLossError, StorageError
 from samplemind_core.models import AudioClassifier, build_model, count_parameters
 from samplemind_core.store.records import Epoch
 from samplemind_core.training.averaging import add_to_mean, ema_decay, measure_batch_norms, move_average
@@ -32,6 +32,7 @@ from samplemind_core.training.checkpoints import (
     restore_optimizer,
     save_checkpoint,
 )
+from samplemind_core.training.clip_record import ClipRecord
 from samplemind_core.training.device import describe, deterministic, pick_device, pick_memory_format, pick_precision
 from samplemind_core.training.feed import Feed
 from samplemind_core.training.measuring import Judged, Totals, headline, judge, measure_epoch, probe_sample
@@ -59,6 +60,8 @@ class Trainer:
     observer : Observer
     device : str, optional
         Used where the configuration says ``auto``.
+    record : ClipRecord, optional
+        Notes what each validation clip was called in each epoch.
 
     Raises
     ------
@@ -67,10 +70,16 @@ class Trainer:
     """
 
     def __init__(
-        self, config: RunConfig, data: TrainingData, folder: Path, observer: Observer, device: str = "auto"
+        self,
+        config: RunConfig,
+        data: TrainingData,
+        folder: Path,
+        observer: Observer,
+        device: str = "auto",
+        record: ClipRecord | None = None,
     ) -> None:
         check(config, data)
-        self.config, self.data, self.folder, self.observer = config, data, folder, observer
+        self.config, self.data, self.folder, self.observer, self.record = config, data, folder, observer, record
         self.train_config: TrainConfig = config.train
         self.device = pick_device(device if config.train.device == "auto" else config.train.device)
         self.precision = pick_precision(config.train.precision, self.device)
@@ -231,6 +240,7 @@ class Trainer:
             config=self.config,
         )
         self.history.append(epoch)
+        self._note_clips(val)
 
         if (now := rank(epoch, self.train_config.monitor)) > self.best_rank:
             self.best_rank, self.best_epoch = now, epoch.epoch
@@ -253,6 +263,16 @@ class Trainer:
                 f"{epoch.epoch - self.best_epoch} epochs. The best is epoch {self.best_epoch}."
             )
         return None
+
+    def _note_clips(self, val: Judged) -> None:
+        if self.record is None:
+            return
+        try:
+            # The loss of a clip is -log of the probability that its own label was given.
+            self.record.note(self.epoch, val.predicted.numpy(), torch.exp(-val.losses).numpy())
+        except StorageError as error:
+            self.record = None  # training matters more than a record of it
+            self.observer.on_event("record", f"What becomes of each sample is no longer noted. {error}")
 
     # -- checkpoints -----------------------------------------------------------------------------
 
