@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from samplemind_core.evaluation.robustness import Robustness
     from samplemind_core.inference.classifier import Classifier
     from samplemind_core.training.jobs import Listener
+    from samplemind_core.training.run_list import RunSummary
 
 Progress = Callable[[int, int | None, str], None]
 ShouldStop = Callable[[], bool]
@@ -417,6 +418,12 @@ class Workspace:
     def runs(self, dataset: str | None = None) -> list[Run]:
         """Return runs, newest first."""
         return self.store.runs.all(dataset_id=None if dataset is None else self.dataset(dataset).id)
+
+    def run_summaries(self) -> list[RunSummary]:
+        """Return all runs with their curves and scores, newest first; see :mod:`training.run_list`."""
+        from samplemind_core.training.run_list import summarise
+
+        return summarise(self.store, self.settings)
 
     def run(self, name_or_id: str) -> Run:
         """Return a run by name or id; raise :class:`NotFoundError` if there is none."""

@@ -14,6 +14,7 @@ from samplemind_core.store.records import (
     Checkpoint,
     Clip,
     Correction,
+    Curve,
     Dataset,
     Epoch,
     Event,
@@ -23,6 +24,7 @@ from samplemind_core.store.records import (
     Task,
     Version,
 )
+from samplemind_core.store.run_lists import RunLists
 from samplemind_core.store.runs import Runs
 from samplemind_core.store.tasks import Tasks
 from samplemind_core.store.versions import Versions
@@ -35,6 +37,7 @@ __all__ = [
     "Checkpoint",
     "Clip",
     "Correction",
+    "Curve",
     "Dataset",
     "Epoch",
     "Event",
@@ -61,6 +64,7 @@ class Store:
         self.datasets = Datasets(self._database)
         self.versions = Versions(self._database)
         self.runs = Runs(self._database)
+        self.run_lists = RunLists(self._database)
         self.tasks = Tasks(self._database)
         self.answers = Answers(self._database)
         self.corrections = Corrections(self._database)

@@ -199,6 +199,16 @@ class Epoch(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class Curve(Record):
+    """How a run's validation went: loss (nats) and accuracy by epoch, and what all its epochs took."""
+
+    epochs: tuple[int, ...]
+    val_loss: tuple[float, ...]
+    val_accuracy: tuple[float, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Event(Record):
     """Something worth telling about a run."""
 
@@ -226,7 +236,10 @@ class Checkpoint(Record):
 
 @dataclass(frozen=True, slots=True)
 class Prediction(Record):
-    """Stored logits of a checkpoint on one split of a dataset. ``path`` is relative to the workspace."""
+    """Stored logits of a checkpoint on one split of a dataset. ``path`` is relative to the workspace.
+
+    ``accuracy`` is that of the labels at the time, a fraction; None where nobody worked it out.
+    """
 
     id: int
     checkpoint_id: int
@@ -236,6 +249,7 @@ class Prediction(Record):
     path: str
     num_clips: int
     created_at: float
+    accuracy: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -303,6 +303,7 @@ class Runs:
                 row = PredictionRow(**{name: values[name] for name in key})
                 session.add(row)
             row.path, row.num_clips, row.created_at = values["path"], values["num_clips"], time.time()
+            row.accuracy = values.get("accuracy")
             session.flush()
             return _record(Prediction, row)
 

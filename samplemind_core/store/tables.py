@@ -255,6 +255,7 @@ class PredictionRow(Base):
     path: Mapped[str] = mapped_column(Text)
     num_clips: Mapped[int] = mapped_column(Integer)
     created_at: Mapped[float] = mapped_column(Float(53))
+    accuracy: Mapped[float | None] = mapped_column(Float(53))
 
 
 class TaskRow(Base):

@@ -89,6 +89,12 @@ def read_logits(path: Path) -> Logits:
         ) from error
 
 
+def accuracy(found: Logits) -> float | None:
+    """Return the share of clips that are named rightly, among those with a class that the checkpoint knows."""
+    known = found.targets >= 0
+    return float((found.logits[known].argmax(axis=1) == found.targets[known]).mean()) if known.any() else None
+
+
 def stored_logits(store: Store, root: Path, checkpoint: Checkpoint, dataset_id: str, split: str) -> Logits | None:
     """Return the logits that a checkpoint left on a split as it was then; None where there are none."""
     known = store.runs.prediction(checkpoint, dataset_id, split)
@@ -135,7 +141,8 @@ def leave_predictions(
     places = np.array([class_names.index(name) if name in class_names else -1 for name in clips.class_names])
     name = f"{checkpoint.kind}-{checkpoint.epoch:04d}-{clips.dataset.id}-{split}.npz"
     path = root / "runs" / checkpoint.run_id / "predictions" / name
-    write_logits(path, Logits(logits, places[clips.targets[rows]], wanted, class_names))
+    left = Logits(logits, places[clips.targets[rows]], wanted, class_names)
+    write_logits(path, left)
     store.runs.put_prediction(
         {
             "checkpoint_id": checkpoint.id,
@@ -144,5 +151,6 @@ def leave_predictions(
             "split": split,
             "path": path.relative_to(root).as_posix(),
             "num_clips": len(rows),
+            "accuracy": accuracy(left),
         }
     )

@@ -7,13 +7,14 @@ from typing import Literal, NoReturn
 
 import streamlit as st
 
-Place = Literal["home", "data", "train", "experiments", "diagnostics", "learn", "classify", "system"]
+Place = Literal["home", "data", "train", "runs", "experiments", "diagnostics", "learn", "classify", "system"]
 PAGES = Path(__file__).resolve().parents[2] / "pages"
 
 _ICONS: dict[Place, str] = {
     "home": ":material/home:",
     "data": ":material/library_music:",
     "train": ":material/model_training:",
+    "runs": ":material/table_rows:",
     "experiments": ":material/science:",
     "diagnostics": ":material/query_stats:",
     "learn": ":material/school:",
@@ -22,7 +23,7 @@ _ICONS: dict[Place, str] = {
 }
 _GROUPS: dict[str, tuple[Place, ...]] = {
     "": ("home",),
-    "Build": ("data", "train", "experiments"),
+    "Build": ("data", "train", "runs", "experiments"),
     "Understand": ("diagnostics", "learn"),
     "Use": ("classify",),
     "Machine": ("system",),

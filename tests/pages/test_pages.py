@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-PAGES = ["home", "data", "train", "experiments", "diagnostics", "learn", "classify", "system"]
+PAGES = ["home", "data", "train", "runs", "experiments", "diagnostics", "learn", "classify", "system"]
 
 
 def text(app) -> str:

@@ -1,0 +1,1 @@
+"""The parts of the Runs page: what is looked for, the table, curves on top of each other, settings against result."""
