@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from samplemind_core.commands_diagnostics import calibrate, errors
-from samplemind_core.commands_experiments import cross_validate
+from samplemind_core.commands_experiments import cross_validate, search
 from samplemind_core.commands_report import report
 from samplemind_core.errors import SampleMindError
 from samplemind_core.terminal import Json, OtherDataset, Split, err, out
@@ -439,7 +439,7 @@ def classify(
         raise typer.Exit(1)
 
 
-for command in (calibrate, errors, report, cross_validate):
+for command in (calibrate, errors, report, cross_validate, search):
     app.command()(command)
 
 

@@ -1,4 +1,4 @@
-"""Experiments without a browser: settings judged fold by fold."""
+"""Experiments without a browser: settings judged fold by fold, and a search for better ones."""
 
 from __future__ import annotations
 
@@ -84,14 +84,107 @@ def cross_validate(
     out.print(f"Kept as {run.name}; look closer with: evaluate 'folds({run.name})' --split all", markup=False)
 
 
+def search(
+    dataset: Annotated[str | None, typer.Argument(metavar="DATASET", show_default=False)] = None,
+    trials: Annotated[int, typer.Option(min=1, help="Trials in all; with --resume, further ones.")] = 30,
+    preset: Preset = "quick",
+    settings: Settings = None,
+    over: Annotated[
+        list[str] | None,
+        typer.Option(help="What to search: lr=1e-4:1e-1:log, dropout=0:0.5, batch_size=16,32; repeatable."),
+    ] = None,
+    objective: Annotated[str, typer.Option(help="val_loss or val_accuracy, the best epoch's.")] = "val_loss",
+    folds: Annotated[int, typer.Option(help="Mean over so many folds of training and validation clips; 0: none.")] = 0,
+    pruner: Annotated[str, typer.Option(help="Ends hopeless trials early: median, hyperband or none.")] = "median",
+    seed: Annotated[int, typer.Option(help="Seed of what is proposed.")] = 0,
+    name: Annotated[str | None, typer.Option(help="Name of the search.")] = None,
+    resume: Annotated[str | None, typer.Option(help="Go on with a stopped, killed or finished one: its id.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Search for better settings; test clips take no part. Ctrl-C stops, --resume goes on."""
+    from samplemind_core.config import build_config, parse_assignments
+    from samplemind_core.search.space import parse_dimension, usual_dimensions
+    from samplemind_core.search.study import Plan
+
+    with failing(as_json):
+        workspace = Workspace()
+        if resume is not None:
+            found = workspace.store.searches.get(resume)
+            task = None if found.task_id is None else workspace.tasks.find(found.task_id)
+            if task is None or task.status == "done":
+                found = workspace.extend_search(found.id, trials, start=False)
+                assert found.task_id is not None
+                task = workspace.tasks.get(found.task_id)
+            else:
+                task = requeued(workspace, task.id)
+        elif dataset is None:
+            raise SampleMindError("Expected a dataset, got none.", "Name one, or --resume ID.")
+        else:
+            config = build_config(preset, parse_assignments(settings or []))
+            chosen = [parse_dimension(text) for text in over or []] or list(usual_dimensions(config).values())
+            plan = Plan(config, tuple(chosen), objective, folds, pruner, seed)  # type: ignore[arg-type]  # checked there
+            found = workspace.search(dataset, plan, trials, name=name, start=False)
+            assert found.task_id is not None
+            task = workspace.tasks.get(found.task_id)
+        do_here(workspace, task, "search", found.id)
+        result = workspace.search_results(found.id)
+    if as_json:
+        print_json(
+            {
+                "search": found.as_dict(),
+                "trials": [trial.as_dict() for trial in result.trials],
+                "best": None if result.best is None else result.best.as_dict(),
+                "changes": result.best_changes(),
+                "importance": result.importance,
+            }
+        )
+        return
+    paths = [dimension.path for dimension in result.plan.dimensions]
+    table(
+        ("trial", "state", objective_words(result.plan.objective), *paths),
+        [
+            (
+                trial.number,
+                trial.state,
+                "" if trial.value is None else f"{trial.value:.4f}",
+                *(_short(trial.settings.get(path)) for path in paths),
+            )
+            for trial in result.trials
+        ],
+    )
+    for path, share in result.importance.items():
+        out.print(f"{path} accounts for {share:.0%} of what made the best trials good", markup=False)
+    if result.best is None:
+        out.print(f"No trial was completed. Search {found.id}.", markup=False)
+        return
+    sets = " ".join(f"--set {path}={value}" for path, value in result.best_changes().items())
+    chosen_dataset = workspace.dataset(found.dataset_id).name
+    out.print(
+        f"Best: trial {result.best.number} with {result.best.value:.4f}. Train it with:\n"
+        f"train --dataset {chosen_dataset} --preset {result.plan.config.preset} {sets}".rstrip(),
+        markup=False,
+    )
+
+
+def objective_words(objective: str) -> str:
+    """Return what a search makes better, in words."""
+    return {"val_loss": "validation loss", "val_accuracy": "validation accuracy"}[objective]
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
 def requeued(workspace: Workspace, task_id: str) -> Task:
     """Queue an ended task again for this process to do."""
     workspace.tend(now=True)  # one whose process was killed is interrupted only once somebody has noticed
     return workspace.store.tasks.requeue(task_id)
 
 
-def do_here(workspace: Workspace, task: Task, command: str) -> Task:
+def do_here(workspace: Workspace, task: Task, command: str, thing: str | None = None) -> Task:
     """Do a queued task in this process, showing how far it is; raise what it failed with.
+
+    ``thing`` is the id that ``command --resume`` takes; the task's own by default.
 
     Raises
     ------
@@ -123,7 +216,7 @@ def do_here(workspace: Workspace, task: Task, command: str) -> Task:
     if ended.status == "done":
         return ended
     said = ended.error or {"problem": f"'{task.title}' was {ended.status}."}
-    go_on = f"Go on with: python -m samplemind_core {command} --resume {task.id}"
+    go_on = f"Go on with: python -m samplemind_core {command} --resume {thing or task.id}"
     raise SampleMindError(said["problem"], f"{said.get('advice', '')} {go_on}".strip())
 
 

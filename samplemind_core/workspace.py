@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from samplemind_core.evaluation.report import Report
     from samplemind_core.evaluation.robustness import Robustness
     from samplemind_core.inference.classifier import Classifier
+    from samplemind_core.search.study import Found, Plan
+    from samplemind_core.store import Search
     from samplemind_core.training.jobs import Listener
     from samplemind_core.training.run_list import RunSummary
 
@@ -370,6 +372,35 @@ class Workspace:
         from samplemind_core.evaluation.cross_validation import read_cross_validation
 
         return read_cross_validation(self.store, self.settings, self.run(run))
+
+    def search(
+        self, dataset: str, plan: Plan, num_trials: int, *, name: str | None = None, owner: str = "", start: bool = True
+    ) -> Search:
+        """Queue a search for better settings; see :mod:`samplemind_core.search`.
+
+        Raises
+        ------
+        NotFoundError, ConfigError
+        DataError
+            If the clips of the dataset have several labels.
+        """
+        from samplemind_core.search.work import submit_search
+
+        found = self.dataset(dataset)
+        chosen = f"{found.name}-{plan.config.preset}" if name is None else control.checked_name(name)
+        return submit_search(self.store, self.tasks, found, plan, num_trials, chosen, owner or _user(), start=start)
+
+    def search_results(self, search: str) -> Found:
+        """Return what a search has found so far: its trials, the best one and which settings mattered."""
+        from samplemind_core.search.study import read_found
+
+        return read_found(self.store, self.store.searches.get(search))
+
+    def extend_search(self, search: str, more: int, *, owner: str = "", start: bool = True) -> Search:
+        """Queue further trials of a search that is done."""
+        from samplemind_core.search.work import extend_search
+
+        return extend_search(self.store, self.tasks, search, more, owner or _user(), start=start)
 
     def stop(self, run: str, by: str = "", *, pause: bool = False) -> None:
         """Ask a run to finish its batch, save and end, or pause; a queued one leaves the queue."""

@@ -21,6 +21,7 @@ from samplemind_core.errors import DataError, NotFoundError, StorageError
 from samplemind_core.evaluation.judging import Judged, from_logits
 from samplemind_core.files import write_atomic
 from samplemind_core.store.records import Clip, Dataset, Epoch, Run
+from samplemind_core.training.observer import Silent
 
 if TYPE_CHECKING:
     from samplemind_core.settings import Settings
@@ -227,7 +228,7 @@ def judge_out_of_fold(store: Store, settings: Settings, run: Run, dataset: Datas
     return from_logits(found.logits, targets, found.clip_ids, found.class_names, clips, split, dataset.name)
 
 
-class _Observer:
+class _Observer(Silent):
     """Hears how one fold's training goes and reports it as a share of all folds."""
 
     def __init__(
@@ -244,21 +245,6 @@ class _Observer:
         done = self._fold * self._epochs + epoch.epoch
         # One stage for all folds, so that the time to go is that of all.
         self._report(done, self._num_folds * self._epochs, f"Training without each of {self._num_folds} folds")
-
-    def on_start(self, device: str, num_parameters: int) -> None:
-        pass
-
-    def on_progress(self, progress: dict[str, Any]) -> None:
-        pass
-
-    def on_resume(self, epochs: list[Epoch]) -> None:
-        pass
-
-    def on_checkpoint(self, kind: str, epoch: int, path: Path, num_bytes: int, metrics: dict[str, float]) -> None:
-        pass
-
-    def on_event(self, kind: str, message: str) -> None:
-        pass
 
 
 def _train_fold(

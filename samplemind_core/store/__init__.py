@@ -1,4 +1,4 @@
-"""The only SQL of the project: datasets, clips, runs, epochs, events, checkpoints, predictions, tasks, answers."""
+"""The only SQL of the project: datasets, clips, runs, epochs, events, checkpoints, tasks, answers, searches."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ from samplemind_core.store.records import (
     Prediction,
     Reject,
     Run,
+    Search,
     Task,
     Version,
 )
 from samplemind_core.store.run_lists import RunLists
 from samplemind_core.store.runs import Runs
+from samplemind_core.store.searches import Searches
 from samplemind_core.store.tasks import Tasks
 from samplemind_core.store.versions import Versions
 
@@ -44,6 +46,7 @@ __all__ = [
     "Prediction",
     "Reject",
     "Run",
+    "Search",
     "Store",
     "Task",
     "Version",
@@ -68,6 +71,7 @@ class Store:
         self.tasks = Tasks(self._database)
         self.answers = Answers(self._database)
         self.corrections = Corrections(self._database)
+        self.searches = Searches(self._database)
 
     def close(self) -> None:
         """Close all connections."""

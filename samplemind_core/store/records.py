@@ -365,3 +365,22 @@ class Correction(Record):
     dataset_id: str | None = None
     version: int | None = None
     note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Search(Record):
+    """A search for better settings of a run.
+
+    ``plan`` says what is searched and how (:class:`samplemind_core.search.study.Plan`), ``num_trials`` how
+    many trials there shall be in all, ``task_id`` which background task tries them.
+    """
+
+    id: str
+    name: str
+    dataset_id: str
+    dataset_version: int
+    plan: dict[str, Any]
+    num_trials: int
+    owner: str
+    created_at: float
+    task_id: str | None = None

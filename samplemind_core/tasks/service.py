@@ -85,6 +85,10 @@ class Tasks:
             self._tend()
         return self.get(task.id)
 
+    def tend(self) -> None:
+        """Notice dead workers and start one if tasks wait."""
+        self._tend()
+
     def get(self, task_id: str) -> Task:
         """Return a task; raise :class:`NotFoundError` if there is none."""
         return self._store.tasks.get(task_id)

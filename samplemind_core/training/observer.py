@@ -35,6 +35,32 @@ class Observer(Protocol):
         ...
 
 
+class Silent(Observer):
+    """An observer that keeps everything to itself and lets a run go on: to be overridden where something matters."""
+
+    def on_start(self, device: str, num_parameters: int) -> None:
+        """Do nothing."""
+
+    def on_progress(self, progress: dict[str, Any]) -> None:
+        """Do nothing."""
+
+    def on_epoch(self, epoch: Epoch) -> None:
+        """Do nothing."""
+
+    def on_resume(self, epochs: list[Epoch]) -> None:
+        """Do nothing."""
+
+    def on_checkpoint(self, kind: str, epoch: int, path: Path, num_bytes: int, metrics: dict[str, float]) -> None:
+        """Do nothing."""
+
+    def on_event(self, kind: str, message: str) -> None:
+        """Do nothing."""
+
+    def should_stop(self) -> bool:
+        """Return False."""
+        return False
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How a run ended and why, in words."""

@@ -249,6 +249,19 @@ def test_cross_validation_stops_goes_on_and_tells_every_fold(call: Call, monkeyp
     assert "Expected a dataset" in only(call("cross-validate", "--json", rc=1))["error"]
 
 
+def test_a_search_tells_its_trials_and_can_have_more(call: Call) -> None:
+    call("demo", "--per-class", 8)
+    over = ("--over", "lr=1e-3:1e-2:log", "--over", "dropout=0:0.5")
+    found = only(call("search", "demo", "--trials", 1, *over, *SMALL, "--set", "epochs=1", "--json"))
+    assert found["best"]["settings"] == {"train.lr": 0.004, "model.dropout": 0.2}
+    more = call("search", "--resume", found["search"]["id"], "--trials", 1)
+    assert "Best: trial" in more.stdout
+    assert "train --dataset demo --preset quick --set" in more.stdout
+    fault = only(call("search", "demo", "--over", "n_mels=1:2", "--json", rc=1))
+    assert "cannot be searched" in fault["error"]
+    assert "Expected a dataset" in only(call("search", "--json", rc=1))["error"]
+
+
 def test_a_queued_run_waits_for_its_worker(call: Call, tmp_path: Path) -> None:
     call("demo", "--per-class", 3)
     queued = only(call("train", "--dataset", "demo", "--queue", "--name", "a [b]later[/b] one", "--json"))["run"]
