@@ -388,7 +388,9 @@ class Workspace:
 
         found = self.dataset(dataset)
         chosen = f"{found.name}-{plan.config.preset}" if name is None else control.checked_name(name)
-        return submit_search(self.store, self.tasks, found, plan, num_trials, chosen, owner or _user(), start=start)
+        return submit_search(
+            self.store, self.tasks, found, plan, num_trials, chosen, owner or machine_user(), start=start
+        )
 
     def search_results(self, search: str) -> Found:
         """Return what a search has found so far: its trials, the best one and which settings mattered."""
@@ -400,7 +402,7 @@ class Workspace:
         """Queue further trials of a search that is done."""
         from samplemind_core.search.work import extend_search
 
-        return extend_search(self.store, self.tasks, search, more, owner or _user(), start=start)
+        return extend_search(self.store, self.tasks, search, more, owner or machine_user(), start=start)
 
     def stop(self, run: str, by: str = "", *, pause: bool = False) -> None:
         """Ask a run to finish its batch, save and end, or pause; a queued one leaves the queue."""

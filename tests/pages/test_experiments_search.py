@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import pytest
+
+from samplemind_core.config import build_config
+from samplemind_core.search.space import parse_dimension
+from samplemind_core.search.study import Plan, open_study
+
+
+@pytest.fixture
+def searched(seeded):
+    """A search of three trials: the start, a better one and one that ended early."""
+    plan = Plan(build_config("quick"), (parse_dimension("lr=1e-3:1e-1:log"), parse_dimension("batch_size=16,32")))
+    search = seeded.search("d1", plan, 3, name="mine", start=False)
+    study = open_study(seeded.store, search, plan)
+    for rate, size, value in ((0.004, 32, 0.9), (0.02, 16, 0.6)):
+        study.enqueue_trial({"train.lr": rate, "train.batch_size": size})
+        trial = study.ask()
+        for dimension in plan.dimensions:
+            dimension.suggest(trial)
+        study.tell(trial, value)
+    trial = study.ask()
+    trial.report(2.0, 1)
+    study.tell(trial, state=__import__("optuna").trial.TrialState.PRUNED)
+    return search
+
+
+def test_a_search_is_planned_and_queued(visit, seeded):
+    app = visit("experiments", section="search")
+    assert not app.exception
+    app.multiselect(key="search-over").set_value(["train.lr", "train.batch_size"]).run()
+    assert not app.exception
+    app.number_input(key="search-trials").set_value(12)
+    app.selectbox(key="search-objective").set_value("val_accuracy")
+    app.button(key="search-start").click().run()
+    assert not app.exception
+    assert not app.error
+    (search,) = seeded.store.searches.all()
+    assert search.num_trials == 12
+    assert search.plan["objective"] == "val_accuracy"
+    assert [one["path"] for one in search.plan["dimensions"]] == ["train.lr", "train.batch_size"]
+    (task,) = seeded.tasks.all(kind="search")
+    assert task.params == {"search": search.id}
+    assert any("0 of 12 trials done" in item.value for item in app.caption)
+
+
+def test_an_empty_choice_is_refused_in_place(visit, seeded):
+    app = visit("experiments", section="search")
+    app.multiselect(key="search-over").set_value([]).run()
+    app.button(key="search-start").click().run()
+    assert "at least one setting" in app.error[0].value
+    assert seeded.store.searches.all() == []
+
+
+def test_what_was_found_leads_to_the_form_that_trains_it(visit, seeded, searched):
+    app = visit("experiments", section="search", search=searched.id)
+    assert not app.exception
+    assert any("3 of 3 trials done, 1 ended early" in item.value for item in app.caption)
+    assert [metric.value for metric in app.metric] == ["0.6000", "0.9000"]
+    table = app.dataframe[0].value
+    assert table["State"].tolist() == ["ended early", "best", "completed"]
+    assert seeded.search_results("mine").best_changes() == {"train.batch_size": 16, "train.lr": 0.02}
+    opened = visit("train", new="1", dataset="d1", preset="quick", set="train.batch_size=16,train.lr=0.02")
+    assert not opened.exception
+    assert any("Filled in" in item.value for item in opened.caption)
