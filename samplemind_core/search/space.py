@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from samplemind_core.config import SECTIONS, RunConfig, apply_changes, flatten, setting_paths
+from samplemind_core.config import AUGMENT_PRESETS, SECTIONS, RunConfig, apply_changes, flatten, setting_paths
 from samplemind_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 NOT_SEARCHED = frozenset({"train.epochs", "train.seed", "train.device", "train.save_every"})
 """Settings that are no question of better or worse."""
+
+AUGMENT = "augment"
+"""Searched as one: a whole amount of augmentation by its name."""
 
 Value = float | int | str | bool | None
 
@@ -79,6 +82,7 @@ def usual_dimensions(config: RunConfig) -> dict[str, Dimension]:
         Dimension("train.batch_size", choices=tuple(sorted({16, 32, 64, 128, train.batch_size}))),
         Dimension("model.width", low=0.5, high=2.0),
         Dimension("model.dropout", low=0.0, high=0.6),
+        Dimension(AUGMENT, choices=tuple(AUGMENT_PRESETS)),
     )
     return {dimension.path: dimension for dimension in found}
 
@@ -96,6 +100,8 @@ def parse_dimension(text: str) -> Dimension:
     if not equals or not rest:
         raise ConfigError(f"Expected a setting and its values, got '{text}'.", advice)
     path = setting_paths().get(name, name)
+    if path == AUGMENT:
+        return Dimension(path, choices=tuple(part.strip() for part in rest.split(",")))
     if path not in setting_paths().values() or path.startswith("features.") or path in NOT_SEARCHED:
         raise ConfigError(
             f"'{name}' cannot be searched.", "Settings of training, network and augmentation can, all but a few."
@@ -139,18 +145,33 @@ def check_dimensions(config: RunConfig, dimensions: Iterable[Dimension]) -> tupl
         else:
             ends = (one.low, one.high)
         for end in ends:
-            apply_changes(config, {one.path: round(end) if one.integer and isinstance(end, float) else end})
+            applied(config, {one.path: round(end) if one.integer and isinstance(end, float) else end})
     return found
 
 
 def applied(config: RunConfig, values: Mapping[str, Value]) -> RunConfig:
-    """Return a configuration with a trial's values."""
-    return apply_changes(config, values)
+    """Return a configuration with a trial's values.
+
+    Raises
+    ------
+    ConfigError
+        If a setting cannot take its value.
+    """
+    changes = dict(values)
+    amount = changes.pop(AUGMENT, None)
+    if amount is not None:
+        if amount not in AUGMENT_PRESETS:
+            raise ConfigError(
+                f"There is no amount of augmentation '{amount}'.", f"Choose of: {', '.join(AUGMENT_PRESETS)}."
+            )
+        config = config.model_copy(update={"augment": AUGMENT_PRESETS[str(amount)].config})
+    return apply_changes(config, changes)
 
 
 def starting_point(config: RunConfig, dimensions: Iterable[Dimension]) -> dict[str, Value] | None:
     """Return the configuration's own values as a first trial; None where they lie outside the ranges."""
-    flat = flatten(config)
+    amount = next((name for name, preset in AUGMENT_PRESETS.items() if preset.config == config.augment), None)
+    flat = flatten(config) | {AUGMENT: amount}
     values = {dimension.path: flat[dimension.path] for dimension in dimensions}
     return values if all(dimension.holds(values[dimension.path]) for dimension in dimensions) else None
 

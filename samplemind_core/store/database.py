@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from samplemind_core.errors import StoreError
 from samplemind_core.files import make_folder
 
-HEAD = "0008"
+HEAD = "0009"
 BUSY_TIMEOUT_MS = 15_000
 MIGRATION_TIMEOUT_S = 60.0
 _MIGRATION_LOCK = 0x5A_4D_1D  # any number; the same in every process

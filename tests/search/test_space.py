@@ -6,10 +6,11 @@ import json
 
 import pytest
 
-from samplemind_core.config import build_config
+from samplemind_core.config import AugmentConfig, build_config
 from samplemind_core.errors import ConfigError
 from samplemind_core.search.space import (
     Dimension,
+    applied,
     check_dimensions,
     dimension_from,
     parse_dimension,
@@ -27,6 +28,7 @@ from samplemind_core.search.study import Plan, plan_from
         ("batch_size=16,32", Dimension("train.batch_size", choices=(16, 32))),
         ("freq_mask_bins=0:16", Dimension("augment.freq_mask_bins", 0.0, 16.0, integer=True)),
         ("optimizer=adam,adamw", Dimension("train.optimizer", choices=("adam", "adamw"))),
+        ("augment=off,strong", Dimension("augment", choices=("off", "strong"))),
         ("grad_clip=none,1", Dimension("train.grad_clip", choices=(None, 1.0))),
     ],
 )
@@ -55,7 +57,8 @@ def test_what_cannot_be_read_is_told(text: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["lr=0.1:0.01", "lr=0:0.1:log", "dropout=0:2", "optimizer=adam,magic", "batch_size=0,16"]
+    "text",
+    ["lr=0.1:0.01", "lr=0:0.1:log", "dropout=0:2", "optimizer=adam,magic", "augment=off,wild", "batch_size=0,16"],
 )
 def test_values_that_a_setting_cannot_take_are_refused(text: str) -> None:
     with pytest.raises(ConfigError):
@@ -76,6 +79,14 @@ def test_the_usual_dimensions_hold_for_every_preset(preset: str) -> None:
     check_dimensions(config, dimensions.values())
     assert starting_point(config, dimensions.values()) is not None
     assert starting_point(config, [Dimension("train.lr", 1.0, 2.0)]) is None
+
+
+def test_an_amount_of_augmentation_is_searched_as_one() -> None:
+    config = build_config("quick")
+    assert applied(config, {"augment": "off", "train.lr": 0.01}).augment == AugmentConfig()
+    assert applied(config, {"augment": "off", "train.lr": 0.01}).train.lr == 0.01
+    mine = build_config("quick", {"augment.gain_db": 3.3})
+    assert starting_point(mine, [parse_dimension("augment=off,light")]) is None  # none of the amounts
 
 
 def test_a_plan_survives_storing_and_is_checked() -> None:

@@ -6,7 +6,7 @@ import streamlit as st
 
 from samplemind_core.charts.search import best_so_far_figure, importance_figure, trials_figure
 from samplemind_core.config import RunConfig
-from samplemind_core.search.space import Dimension, usual_dimensions
+from samplemind_core.search.space import AUGMENT, Dimension, usual_dimensions
 from samplemind_core.search.study import PRUNERS, Found, Objective, Plan, Pruner, TrialResult
 from samplemind_core.search.work import KIND, MAX_TRIALS
 from samplemind_core.store import Search, Task
@@ -99,7 +99,8 @@ def _range(usual: Dimension, key: str) -> Dimension:
     with st.container(border=True):
         st.markdown(f"**{_label(usual.path)}**")
         if usual.choices:
-            options = sorted({*usual.choices, 8, 16, 32, 64, 128, 256}, key=lambda value: float(value or 0))
+            more = {8, 256} if usual.path == "train.batch_size" else set()
+            options = [*sorted(more - set(usual.choices)), *usual.choices]
             picked = st.multiselect("One of", options, list(usual.choices), key=f"{key}-choices")
             return Dimension(usual.path, choices=tuple(picked))
         left, right = st.columns(2)
@@ -113,7 +114,7 @@ def _step(value: float | None) -> float:
 
 
 def _label(path: str) -> str:
-    return words.setting(path.split(".")[1])
+    return "Augmentation" if path == AUGMENT else words.setting(path.split(".")[1])
 
 
 # -- what came of it -----------------------------------------------------------------------------
