@@ -34,6 +34,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from samplemind_core.browsing import browse_addresses, browsing_routes
 from samplemind_core.errors import NotFoundError, SampleMindError
+from samplemind_core.store.records import ENDED
 
 if TYPE_CHECKING:
     from samplemind_core.store import Epoch, Run
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 POLL_S = 0.5
+ENDED_POLL_S = 3.0
 TEND_S = 2.0
 TICKET_S = 12 * 3600
 SHELF_BYTES = 192 << 20
@@ -170,6 +172,7 @@ class Feed:
     version: int = 0
     gone: bool = False
     viewers: int = 0
+    read_at: float = -math.inf
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def update(self, run: dict[str, Any], rows: list[dict[str, Any]]) -> None:
@@ -240,6 +243,9 @@ class Hub:
         while self.feeds:
             await asyncio.sleep(POLL_S)
             for run_id, feed in list(self.feeds.items()):
+                # A run that has ended changes only when somebody resumes it.
+                if feed.run.get("status") in ENDED and time.monotonic() - feed.read_at < ENDED_POLL_S:
+                    continue
                 try:
                     await _refresh(run_id, feed)
                 except NotFoundError:
@@ -256,6 +262,7 @@ hub = Hub()
 
 
 async def _refresh(run_id: str, feed: Feed) -> None:
+    feed.read_at = time.monotonic()
     last = feed.rows[-1]["epoch"] if feed.rows else 0
     run, rows = await asyncio.to_thread(_read, run_id, max(0, last - 1))
     if feed.rows and (not rows or rows[0] != feed.rows[-1]):
@@ -281,13 +288,16 @@ def run_message(run: Run) -> dict[str, Any]:
         "progress": _finite(run.progress),
         "best_epoch": run.best_epoch,
         "end_reason": run.end_reason,
+        "paused": run.paused,
+        "device": run.device,
     }
 
 
 def epoch_message(epoch: Epoch) -> dict[str, Any]:
     """Return one epoch as JSON-ready values; what is not finite becomes null, which JSON can carry."""
     row = epoch.as_dict()
-    del row["recall"]
+    # Three digits are more than any strip can show, and half of what would travel.
+    row["recall"] = [None if value is None else round(value, 3) for value in epoch.recall]
     return {name: _finite(value) for name, value in row.items()}
 
 

@@ -1,5 +1,5 @@
-// Live charts and numbers of one run. All parts of a page share one WebSocket per run; epochs are
-// appended to the drawn figures in place, so that zoom, hover and scroll survive.
+// What is live about a run: its feed, its numbers and its verdict. All parts of a page share one
+// WebSocket per run. The charts that grow with it are in live_chart.js and live_recall.js.
 
 const feeds = (globalThis.samplemindFeeds ??= new Map());
 // Global, because an open page loads this file anew when the server was upgraded meanwhile.
@@ -21,7 +21,7 @@ class Feed {
 
   join(listener, url) {
     this.listeners.add(listener);
-    if (this.over) this.renew(url);
+    this.renew(url);
     this.url = url;
     if (!this.socket && !this.timer && !this.over) this.open();
     listener({ rows: this.rows, reset: true, feed: this });
@@ -78,14 +78,14 @@ class Feed {
   }
 }
 
-function feedOf(run) {
+export function feedOf(run) {
   if (!feeds.has(run)) feeds.set(run, new Feed(run));
   return feeds.get(run);
 }
 
 // -- words and colours --------------------------------------------------------------------------
 
-function theme(box) {
+export function theme(box) {
   const css = getComputedStyle(box);
   const value = name => css.getPropertyValue(name).trim();
   return {
@@ -93,14 +93,16 @@ function theme(box) {
     text: value('--st-text-color'),
     border: value('--st-border-color'),
     background: value('--st-background-color'),
+    soft: value('--st-secondary-background-color'),
+    primary: value('--st-primary-color'),
     font: value('--st-font'),
   };
 }
 
-const number = (value, digits) => (value == null ? '–' : value.toFixed(digits));
-const loss = value => number(value, 3);
-const percent = value => (value == null ? '–' : `${(100 * value).toFixed(1)} %`);
-const minus = text => text.replace('-', '\u2212');
+const number = (value, digits) => (value == null ? '\u2013' : value.toFixed(digits));
+export const loss = value => number(value, 3);
+export const percent = value => (value == null ? '\u2013' : `${(100 * value).toFixed(1)} %`);
+const whole = value => Math.round(value).toLocaleString('en');
 
 function duration(seconds) {
   if (seconds == null || !isFinite(seconds)) return '';
@@ -110,207 +112,111 @@ function duration(seconds) {
   return `${Math.floor(seconds / 3600)} h ${Math.round((seconds % 3600) / 60)} min`;
 }
 
-const METRICS = {
-  loss: { train: 'train_loss', val: 'val_loss', title: 'Loss (nats)', scale: 1, format: loss, hover: '%{y:.3f}' },
-  accuracy: { train: 'train_accuracy', val: 'val_accuracy', title: 'Accuracy (%)', scale: 100, format: percent, hover: '%{y:.1f} %' },
-};
-
-const scaled = (metric, name) => row => (row[name] == null ? null : row[name] * metric.scale);
-
-// A rate that stood still and then fell; schedules that change it every epoch have no drops to mark.
-function rateDrops(rows) {
-  const drops = [];
-  for (let i = 2; i < rows.length; i++) {
-    const [before, last, now] = [rows[i - 2].lr, rows[i - 1].lr, rows[i].lr];
-    if (before === last && now < 0.9 * last && (i + 1 >= rows.length || rows[i + 1].lr === now)) drops.push(rows[i].epoch);
-  }
-  return drops;
+function memory(bytes) {
+  return bytes < 1e9 ? `${Math.round(bytes / 1e6)} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
 }
 
-// -- the chart ----------------------------------------------------------------------------------
-
-let plotlyScript = null;
-function plotly(url) {
-  if (window.Plotly?.extendTraces) return Promise.resolve(window.Plotly);
-  plotlyScript ??= new Promise((resolve, reject) => {
+export function plotly(url) {
+  if (window.Plotly?.react) return Promise.resolve(window.Plotly);
+  globalThis.samplemindPlotly ??= new Promise((resolve, reject) => {
     const script = document.createElement('script');
     script.src = url;
     script.onload = () => resolve(window.Plotly);
-    script.onerror = () => { plotlyScript = null; reject(new Error('The chart library could not be loaded.')); };
+    script.onerror = () => { globalThis.samplemindPlotly = null; reject(new Error('The chart library could not be loaded.')); };
     document.head.append(script);
   });
-  return plotlyScript;
+  return globalThis.samplemindPlotly;
 }
 
-function layoutOf(chart) {
-  const look = chart.theme;
-  const axis = { gridcolor: look.border, linecolor: look.border, zeroline: false, ticks: '', automargin: false };
-  const title = text => ({ text, font: { size: 12 }, standoff: 6 });
-  return {
-    height: chart.height, autosize: true, uirevision: 'keep',
-    margin: chart.box.clientWidth < 420 ? { l: 44, r: 80, t: 14, b: 44 } : { l: 52, r: 96, t: 14, b: 44 },
-    paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)', showlegend: false,
-    font: { family: look.font, size: 12, color: look.text },
-    hovermode: 'x unified',
-    hoverlabel: { bgcolor: look.background, bordercolor: look.border, font: { family: look.font, size: 12, color: look.text } },
-    xaxis: { ...axis, title: title('Epoch'), tickformat: 'd', hoverformat: 'd', showgrid: false, unifiedhovertitle: { text: 'Epoch %{x}' } },
-    yaxis: { ...axis, title: title(chart.metric.title), nticks: 6, rangemode: chart.kind === 'loss' ? 'tozero' : 'normal' },
-  };
-}
+// -- figures that follow a feed -----------------------------------------------------------------
 
-function tracesOf(chart) {
-  const { colors, background } = chart.theme;
-  const { metric } = chart;
-  const line = (name, color, dash) => ({
-    x: [], y: [], name, mode: 'lines', line: { color, width: 2, dash, shape: 'linear' }, connectgaps: false,
-    hovertemplate: `${name} ${metric.hover}<extra></extra>`,
-  });
-  return [
-    line('train', colors[0], 'solid'),
-    line('validation', colors[1], 'dash'),
-    { x: [], y: [], name: 'best', mode: 'markers', hovertemplate: 'best so far<extra></extra>',
-      marker: { size: 9, color: background, line: { color: colors[1], width: 2 } } },
-  ];
-}
-
-// Lines are named at their ends; two names that would overlap are pushed apart.
-function endLabels(chart) {
-  const last = chart.rows.at(-1);
-  if (!last) return [];
-  const { metric, theme: look } = chart;
-  const ends = [
-    { name: 'train', y: scaled(metric, metric.train)(last), raw: last[metric.train], color: look.colors[0] },
-    { name: 'val', y: scaled(metric, metric.val)(last), raw: last[metric.val], color: look.colors[1] },
-  ].filter(end => end.y != null).sort((a, b) => b.y - a.y);
-  const pixels = y => chart.box._fullLayout.yaxis.l2p(y);
-  const gap = ends.length === 2 ? pixels(ends[1].y) - pixels(ends[0].y) : Infinity;
-  const push = Math.max(0, (16 - gap) / 2);
-  return ends.map((end, i) => ({
-    xref: 'paper', x: 1, xanchor: 'left', xshift: 6, yref: 'y', y: end.y, yanchor: 'middle', yshift: i ? -push : push,
-    text: `${end.name} <b>${metric.format(end.raw)}</b>`, showarrow: false, align: 'left',
-    font: { color: look.text, size: 12 },
-  }));
-}
-
-function marks(chart) {
-  const { rows, theme: look } = chart;
-  const shapes = [];
-  const notes = [];
-  const vertical = (x, text) => {
-    shapes.push({ type: 'line', xref: 'x', yref: 'paper', x0: x, x1: x, y0: 0, y1: 1, layer: 'below',
-      line: { color: look.border, width: 1.5, dash: 'dot' } });
-    notes.push({ xref: 'x', x, xanchor: 'left', xshift: 3, yref: 'paper', text,
-      // Where the curves are not: loss falls away from the top, accuracy rises away from the bottom.
-      y: chart.kind === 'loss' ? 1 : 0, yanchor: chart.kind === 'loss' ? 'top' : 'bottom', showarrow: false, font: { size: 11, color: look.text }, opacity: 0.7 });
-  };
-  for (const [i, epoch] of rateDrops(rows).entries()) vertical(epoch, i ? '' : 'rate drops');
-  const onset = rows.at(-1)?.health?.onset;
-  if (onset) vertical(onset, 'overfitting begins');
-  return { shapes, notes: notes.filter(note => note.text) };
-}
-
-function waiting(chart) {
-  return { xref: 'paper', yref: 'paper', x: 0.5, y: 0.5, showarrow: false, opacity: 0.6,
-    text: 'The first epoch appears here when it is done.', font: { size: 12, color: chart.theme.text } };
-}
-
-function describe(chart) {
-  const { metric, rows } = chart;
-  const last = rows.at(-1);
-  const name = chart.kind === 'loss' ? 'Loss' : 'Accuracy';
-  if (!last) return `${name} by epoch. No epoch has finished yet.`;
-  const best = rows.find(row => row.epoch === chart.best);
-  const ending = best ? ` Best epoch so far: ${best.epoch}, validation ${metric.format(best[metric.val])}.` : '';
-  return `${name} by epoch, ${rows.length} so far. Epoch ${last.epoch}: train ${metric.format(last[metric.train])}, ` +
-    `validation ${metric.format(last[metric.val])}.${ending}`;
-}
-
-function bestOf(chart) {
-  const best = chart.feed?.state?.best_epoch;
-  const row = best == null ? null : chart.rows.find(item => item.epoch === best);
-  return row ? { x: [row.epoch], y: [scaled(chart.metric, chart.metric.val)(row)], epoch: best } : { x: [], y: [], epoch: null };
-}
-
-// Plotly's calls are asynchronous and must not overlap on one figure.
-function queue(chart, work) {
-  chart.busy = chart.busy.then(() => (chart.gone ? undefined : work())).catch(error => { if (!chart.gone) console.error(error); });
-}
-
-function drawRows(chart, rows, reset) {
-  const { box, metric, lib } = chart;
-  const xs = rows.map(row => row.epoch);
-  const train = rows.map(scaled(metric, metric.train));
-  const val = rows.map(scaled(metric, metric.val));
-  chart.rows = reset ? [...rows] : chart.rows.concat(rows);
-  queue(chart, async () => {
-    if (reset) await lib.restyle(box, { x: [xs, xs], y: [train, val] }, [0, 1]);
-    else if (xs.length) await lib.extendTraces(box, { x: [xs, xs], y: [train, val] }, [0, 1]);
-    await finish(chart);
-  });
-}
-
-async function finish(chart) {
-  const { box, lib } = chart;
-  // The page may have been left while an earlier step was being drawn.
-  if (!box._fullLayout) return;
-  const mode = chart.rows.length < 3 ? 'lines+markers' : 'lines';
-  if (mode !== chart.mode) { chart.mode = mode; await lib.restyle(box, { mode }, [0, 1]); }
-  const best = bestOf(chart);
-  if (best.epoch !== chart.best || best.y[0] !== chart.bestY) {
-    chart.best = best.epoch; chart.bestY = best.y[0];
-    await lib.restyle(box, { x: [best.x], y: [best.y] }, [2]);
+// Draw `build(view)` whenever what it says changes. Plotly's calls are asynchronous and must not overlap on
+// one figure; what came meanwhile is drawn next. `uirevision` keeps zoom and hover over all of it.
+export class LiveFigure {
+  constructor(box, options, build) {
+    Object.assign(this, { box, options, build, drawn: '', wanted: false, drawing: false, gone: false, made: false });
+    this.feed = feedOf(options.run);
+    this.ghosts = new Map();
+    this.listener = () => this.draw();
+    this.theme = theme(box);
+    this.observer = new ResizeObserver(() => { if (this.made && !this.gone && box.clientWidth) this.draw(true); });
   }
-  const { shapes, notes } = marks(chart);
-  const empty = chart.rows.length === 0;
-  const few = chart.rows.length <= 10;
-  if (chart.gone) return;
-  await lib.relayout(box, {
-    'xaxis.visible': !empty, 'yaxis.visible': !empty,
-    shapes, annotations: empty ? [waiting(chart)] : [...endLabels(chart), ...notes],
-    'xaxis.tickmode': few ? 'linear' : 'auto', 'xaxis.tick0': 0, 'xaxis.dtick': few ? 1 : undefined, 'xaxis.nticks': 8,
-  });
-  box.setAttribute('aria-label', describe(chart));
+
+  start() {
+    this.observer.observe(this.box);
+    this.feed.join(this.listener, this.options.url);
+    this.follow();
+  }
+
+  // The page was drawn anew: other options, another look, perhaps a fresh ticket.
+  update(options) {
+    this.options = options;
+    this.theme = theme(this.box);
+    this.feed.renew(options.url);
+    this.follow();
+    this.draw(true);
+  }
+
+  // Earlier runs are followed as this one is, so that one that still trains grows beside it.
+  follow() {
+    const wanted = new Map((this.options.ghosts ?? []).map(ghost => [ghost.run, ghost]));
+    for (const [run, feed] of this.ghosts) if (!wanted.has(run)) { this.ghosts.delete(run); feed.leave(this.listener); }
+    for (const [run, ghost] of wanted) {
+      if (this.ghosts.has(run)) continue;
+      const feed = feedOf(run);
+      this.ghosts.set(run, feed);
+      feed.join(this.listener, ghost.url);
+    }
+  }
+
+  draw(anyway = false) {
+    this.box.classList.toggle('sm-stale', !this.feed.online);
+    if (anyway) this.drawn = '';
+    this.wanted = true;
+    if (!this.drawing) this.work().catch(error => { if (!this.gone) console.error(error); });
+  }
+
+  async work() {
+    this.drawing = true;
+    try {
+      const library = await plotly(this.options.plotly);
+      while (this.wanted && !this.gone) {
+        this.wanted = false;
+        const figure = this.build(this);
+        if (figure.mark === this.drawn) continue;
+        this.drawn = figure.mark;
+        this.box.style.minHeight = `${figure.layout.height}px`;
+        await library.react(this.box, figure.data, figure.layout, { displayModeBar: false, showTips: false, doubleClick: 'reset' });
+        this.made = true;
+        figure.after?.();
+        this.box.setAttribute('aria-label', figure.alt);
+      }
+    } finally {
+      this.drawing = false;
+      if (this.gone && this.made) window.Plotly.purge(this.box);
+    }
+  }
+
+  end() {
+    this.gone = true;
+    this.observer.disconnect();
+    this.feed.leave(this.listener);
+    for (const feed of this.ghosts.values()) feed.leave(this.listener);
+    if (this.made && !this.drawing) window.Plotly.purge(this.box);
+  }
 }
 
-export function mountChart({ data, parentElement }) {
+export function mountFigure({ data, parentElement }, build) {
   const box = parentElement.querySelector('.sm-chart');
   const options = JSON.parse(data);
-  let chart = mounted.get(parentElement);
-  if (chart && chart.run !== options.run) { unmount(parentElement); chart = null; }
-  if (chart) {
-    chart.feed.renew(options.url);
-    chart.theme = theme(box);
-    queue(chart, async () => {
-      const looks = tracesOf(chart);
-      await chart.lib.restyle(box, { 'line.color': looks.slice(0, 2).map(trace => trace.line.color) }, [0, 1]);
-      await chart.lib.restyle(box, { 'marker.color': looks[2].marker.color, 'marker.line.color': looks[2].marker.line.color }, [2]);
-      const { height, font, hoverlabel } = layoutOf(chart);
-      const axis = name => ({ [`${name}.gridcolor`]: chart.theme.border, [`${name}.linecolor`]: chart.theme.border });
-      await chart.lib.relayout(box, { height, font, hoverlabel, ...axis('xaxis'), ...axis('yaxis') });
-      await finish(chart);
-    });
-    return;
-  }
-  chart = {
-    run: options.run, kind: options.kind, height: options.height, metric: METRICS[options.kind], box, rows: [], best: null,
-    mode: 'lines', theme: theme(box), feed: feedOf(options.run), busy: Promise.resolve(), gone: false, lib: null,
-  };
-  mounted.set(parentElement, chart);
+  let figure = mounted.get(parentElement);
+  if (figure && (figure.options.run !== options.run || figure.box !== box)) { unmount(parentElement); figure = null; }
+  if (figure) { if (figure.data !== data) figure.update(options); else { figure.theme = theme(box); figure.draw(true); } figure.data = data; return; }
+  figure = new LiveFigure(box, options, build);
+  figure.data = data;
+  mounted.set(parentElement, figure);
   box.style.minHeight = `${options.height}px`;
-  const made = chart;
-  queue(made, async () => {
-    made.lib = await plotly(options.plotly);
-    if (made.gone) return;
-    await made.lib.newPlot(box, tracesOf(made), layoutOf(made), { displayModeBar: false, showTips: false, responsive: true, doubleClick: 'reset' });
-    made.observer = new ResizeObserver(() => queue(made, () => finish(made)));
-    made.observer.observe(box);
-    made.listener = ({ rows, reset, feed }) => {
-      box.classList.toggle('sm-stale', !feed.online);
-      if (rows.length || reset) drawRows(made, rows, reset);
-      else queue(made, () => finish(made));
-    };
-    made.feed.join(made.listener, options.url);
-  });
+  figure.start();
 }
 
 // -- the numbers --------------------------------------------------------------------------------
@@ -319,7 +225,7 @@ const TILES = [
   { name: 'Train loss', of: row => row.train_loss, format: loss, color: 0 },
   { name: 'Validation loss', of: row => row.val_loss, format: loss, color: 1 },
   { name: 'Validation accuracy', of: row => row.val_accuracy, format: percent, color: 1, points: true },
-  { name: 'Speed', of: row => row.clips_per_s, format: value => (value == null ? '–' : Math.round(value).toLocaleString('en')), unit: 'clips/s', color: 5 },
+  { name: 'Speed', of: row => row.clips_per_s, format: value => (value == null ? '\u2013' : whole(value)), unit: 'clips/s', color: 5 },
 ];
 
 function change(tile, now, before) {
@@ -327,7 +233,7 @@ function change(tile, now, before) {
   const difference = now - before;
   const arrow = difference > 0 ? '\u2191' : difference < 0 ? '\u2193' : '';
   const size = Math.abs(difference);
-  const text = tile.points ? `${(100 * size).toFixed(1)} points` : tile.unit ? Math.round(size).toLocaleString('en') : size.toFixed(3);
+  const text = tile.points ? `${(100 * size).toFixed(1)} points` : tile.unit ? whole(size) : size.toFixed(3);
   return `${arrow} ${text} this epoch`.trim();
 }
 
@@ -363,6 +269,16 @@ function drawNumbers(view) {
   drawProgress(view);
 }
 
+// Where it trains and what of that it takes.
+function machine(run, progress) {
+  const parts = [];
+  if (run.device) parts.push(run.device);
+  if (progress.memory_bytes) parts.push(`${memory(progress.memory_bytes)} of memory`);
+  if (progress.gpu_memory_bytes) parts.push(`${memory(progress.gpu_memory_bytes)} on the GPU`);
+  if (progress.gpu_use != null) parts.push(`GPU ${Math.round(100 * progress.gpu_use)} % busy`);
+  return parts;
+}
+
 function drawProgress({ box, feed }) {
   const run = feed.state;
   const line = box.querySelector('.sm-progress');
@@ -379,9 +295,10 @@ function drawProgress({ box, feed }) {
   } else if (active && progress.epoch) {
     parts.push(`Epoch ${progress.epoch} of ${progress.epochs ?? '?'}`);
     if (progress.steps) parts.push(`step ${progress.step} of ${progress.steps}`);
-    if (progress.clips_per_s) parts.push(`${Math.round(progress.clips_per_s).toLocaleString('en')} clips/s`);
+    if (progress.clips_per_s) parts.push(`${whole(progress.clips_per_s)} clips/s`);
     const left = duration(progress.eta_s);
     if (left) parts.push(`${left} to go`);
+    parts.push(...machine(run, progress));
   } else if (active) parts.push('Getting ready: reading the dataset and preparing features');
   else if (run.status === 'queued') parts.push('Waiting in the queue');
   if (offline) parts.push(offline);
@@ -409,12 +326,61 @@ export function mountNumbers({ data, parentElement }) {
   view.feed.join(view.listener, options.url);
 }
 
+// -- the verdict --------------------------------------------------------------------------------
+
+const LOOKS = {
+  healthy: ['check_circle', 'green'], converged: ['check_circle', 'green'],
+  too_early: ['hourglass_empty', 'gray'],
+  diverging: ['error', 'red'], unstable: ['error', 'red'],
+};
+
+// Told to the page once: what it shows besides (buttons, remedies) follows a change of these only.
+function signal(feed) {
+  const run = feed.state;
+  return run ? `${run.status}|${run.paused ? 1 : 0}|${feed.rows.at(-1)?.health?.verdict ?? ''}` : '';
+}
+
+function drawVerdict(view) {
+  const { box, feed } = view;
+  const health = feed.rows.at(-1)?.health;
+  const name = health?.verdict ?? '';
+  box.hidden = !name;
+  if (name) {
+    const [icon, color] = LOOKS[name] ?? ['warning', 'orange'];
+    const badge = box.querySelector('.sm-badge');
+    badge.dataset.verdict = name;
+    badge.style.color = `var(--st-${color}-text-color)`;
+    badge.style.background = `var(--st-${color}-background-color)`;
+    badge.querySelector('.sm-icon').textContent = icon;
+    badge.querySelector('.sm-title').textContent = health.title || name.replaceAll('_', ' ');
+    const sure = typeof health.confidence === 'number' ? ` How sure: ${Math.round(100 * health.confidence)} %.` : '';
+    box.querySelector('.sm-reason').textContent = (health.reason ?? '') + sure;
+  }
+  const now = signal(feed);
+  if (!now || now === view.told) return;
+  // A page that is drawn knows what it was drawn from; only what differs is worth a rerun.
+  const first = view.told == null;
+  view.told = now;
+  if (!first || now !== view.seen) view.tell('changed', now);
+}
+
+export function mountVerdict({ data, parentElement, setTriggerValue }) {
+  const box = parentElement.querySelector('.sm-verdict');
+  const options = JSON.parse(data);
+  let view = mounted.get(parentElement);
+  if (view && (view.run !== options.run || view.box !== box)) { unmount(parentElement); view = null; }
+  if (view) { view.seen = options.seen; view.tell = setTriggerValue; view.feed.renew(options.url); drawVerdict(view); return; }
+  box.innerHTML = '<span class="sm-badge"><span class="sm-icon" aria-hidden="true"></span><span class="sm-title"></span></span> <span class="sm-reason"></span>';
+  view = { run: options.run, box, feed: feedOf(options.run), seen: options.seen, told: null, tell: setTriggerValue };
+  view.listener = () => drawVerdict(view);
+  mounted.set(parentElement, view);
+  view.feed.join(view.listener, options.url);
+}
+
 export function unmount(parentElement) {
   const view = mounted.get(parentElement);
   if (!view) return;
   mounted.delete(parentElement);
-  view.gone = true;
-  view.observer?.disconnect();
+  if (view.end) { view.end(); return; }
   if (view.listener) view.feed.leave(view.listener);
-  view.lib?.purge(view.box);
 }

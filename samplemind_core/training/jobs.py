@@ -18,6 +18,7 @@ from samplemind_core.errors import SampleMindError
 from samplemind_core.settings import Settings
 from samplemind_core.store import Epoch, Run, Store
 from samplemind_core.store.records import ACTIVE
+from samplemind_core.training.usage import Usage
 from samplemind_core.workers import Crew, Lease, file_log, forget, identity, is_gone
 
 __all__ = [
@@ -120,7 +121,8 @@ class StoreObserver:
         self._store, self._run, self._worker, self._log, self._root = store, run, worker, log, root
         self._listener = listener or (lambda kind, value: None)
         self._progress: dict[str, Any] = {}
-        self._lease = Lease(lambda: store.runs.heartbeat(run.id, worker, progress=self._progress), log)
+        self._usage = Usage()
+        self._lease = Lease(self._renew, log)
         self._persist = self._lease.persist
 
     def __enter__(self) -> StoreObserver:
@@ -130,6 +132,9 @@ class StoreObserver:
     def __exit__(self, *error: object) -> None:
         self._lease.__exit__(*error)
 
+    def _renew(self) -> bool:
+        return self._store.runs.heartbeat(self._run.id, self._worker, progress=self._progress | self._usage.read())
+
     @property
     def lost(self) -> bool:
         """Whether the run is no longer this worker's."""
@@ -137,6 +142,7 @@ class StoreObserver:
 
     def on_start(self, device: str, num_parameters: int) -> None:
         """Record where the run trains."""
+        self._usage.watch_gpu()
         values = {"device": device, "num_parameters": num_parameters}
         self._persist(lambda: self._store.runs.heartbeat(self._run.id, self._worker, **values))
         self._log.info("training on %s, %s parameters", device, f"{num_parameters:,}")

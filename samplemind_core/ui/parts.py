@@ -64,11 +64,11 @@ def empty_state(line: str, button: str, place: Place, *, key: str, icon: str) ->
         st.space("small")
 
 
-def status_badge(run: Run) -> None:
-    """Draw a run's status as a word with an icon."""
+def status_badge(run: Run, *, with_epoch: bool = True) -> None:
+    """Draw a run's status as a word with an icon, and how far it is where nothing else says so."""
     word, icon, color = _PAUSED if run.paused and run.status == "stopped" else _STATUS[run.status]
     progress = run.progress
-    if run.status == "running" and progress.get("epoch"):
+    if with_epoch and run.status == "running" and progress.get("epoch"):
         word = f"{word} · epoch {progress['epoch']}/{progress.get('epochs', '?')}"
     st.badge(word, icon=icon, color=color)
 

@@ -22,6 +22,7 @@ def space(tmp_path, monkeypatch) -> Iterator[Workspace]:
     monkeypatch.setenv("SAMPLEMIND_WORKSPACE", str(tmp_path))
     monkeypatch.setenv("SAMPLEMIND_WORKER", "external")
     monkeypatch.setattr(server, "POLL_S", 0.01)
+    monkeypatch.setattr(server, "ENDED_POLL_S", 0.01)
     server.workspace.cache_clear()
     opened = server.workspace()
     opened.store.datasets.add(

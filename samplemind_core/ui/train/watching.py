@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import Any
+
 import streamlit as st
 
 from samplemind_core.config import PRESETS, RunConfig, flatten
@@ -9,58 +12,135 @@ from samplemind_core.errors import NotFoundError
 from samplemind_core.store import Checkpoint, Run
 from samplemind_core.store.records import ACTIVE
 from samplemind_core.ui import hints, parts, words
-from samplemind_core.ui.live_chart import live_chart, live_numbers
+from samplemind_core.ui.live_chart import MAX_GHOSTS, live_chart, live_numbers, live_recall, live_verdict, signal
 from samplemind_core.ui.places import go
 from samplemind_core.ui.state import choose, error_boundary, workspace
 from samplemind_core.ui.train.controlling import actions, deleted_runs, owner_badge, undo_bar
 from samplemind_core.ui.train.differences import difference_table, differences
+from samplemind_core.ui.train.remedies import draw_remedies
 
-WAITING = (*ACTIVE, "queued")
+_AGAIN = "train-again"
+GHOSTS_OFFERED = 50
+SMOOTHING = {"Off": 0.0, "Light": 0.6, "Strong": 0.85}
 
 
 def run_view(runs: list[Run]) -> None:
-    """Draw the run that the address names, the one that is going or the newest."""
+    """Draw the run that the address names, the one that is going or the newest.
+
+    Nothing here runs on a clock while a run trains: the browser follows it, and asks for the page anew when
+    its status or its verdict changes.
+    """
     undo_bar()
     head = st.container()
     going = next((run.id for run in runs if run.status in ACTIVE), None)
     run_id = choose("Run", {run.id: parts.run_label(run) for run in runs}, "run", default=going)
     run = next(run for run in runs if run.id == run_id)
-    st.session_state["train-seen"] = (run.id, run.status)
     with head:
-        # Somebody else may resume a run that has ended; there is no hurry to notice.
-        st.fragment(status, run_every=2 if run.status in WAITING else 10)(run.id)
+        # Others may leave the queue, which moves this one.
+        st.fragment(status, run_every=5 if run.status == "queued" else None)(run.id)
     live_numbers(run.id, key=f"numbers-{run.id}")
-    left, right = st.columns(2)
-    with left, st.container(border=True):
-        hints.section("Loss", "loss")
-        live_chart(run.id, "loss", key=f"loss-{run.id}")
-    with right, st.container(border=True):
-        hints.section("Accuracy", "accuracy")
-        live_chart(run.id, "accuracy", key=f"accuracy-{run.id}")
+    charts(run, runs)
     # What else is known of a run stands here: one call each, given the run.
     st.fragment(about, run_every=15 if run.status in ACTIVE else None)(run.id)
     deleted_runs()
 
 
 def status(run_id: str) -> None:
-    """Draw where a run stands and what can be done to it."""
-    store = workspace()
+    """Draw where a run stands, what the curves say, and what can be done."""
+    if st.session_state.pop(_AGAIN, False):
+        st.rerun()
     with error_boundary():
-        store.tend()
-        run = store.run(run_id)
-        if (run.id, run.status) != st.session_state.get("train-seen") or run.deleted_at is not None:
-            st.rerun()
+        run = workspace().run(run_id)
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.title("Training", anchor=False, width="stretch")
-            parts.status_badge(run)
+            st.title(parts.safe(run.name), anchor=False, width="stretch")
+            parts.status_badge(run, with_epoch=False)
             owner_badge(run)
             actions(run)
-        epochs = store.epochs(run.id, max(0, int(run.progress.get("epoch", 0) or 0) - 2))
-        if epochs:
-            with st.container(horizontal=True, vertical_alignment="center"):
-                parts.verdict(epochs[-1].health)
-                hints.hint("overfitting")
+        verdict = _verdict(run)
+        live_verdict(
+            run.id, signal(run.status, run.paused, verdict), key=f"verdict-{run.id}", on_change=_draw_page_again
+        )
         ending(run)
+        if verdict:
+            draw_remedies(run, verdict)
+
+
+def _verdict(run: Run) -> str:
+    epochs = workspace().epochs(run.id, max(0, int(run.progress.get("epoch", 0) or 0) - 2))
+    return str(epochs[-1].health.get("verdict", "")) if epochs else ""
+
+
+def _draw_page_again() -> None:
+    """Have the whole page drawn, not only the part that the browser spoke to."""
+    st.session_state[_AGAIN] = True
+
+
+def charts(run: Run, runs: list[Run]) -> None:
+    """Draw the curves of a run, the learning rate and the recall of each class."""
+    ghosts, log, smoothing = chart_options(run, runs)
+    shared: dict[str, Any] = {"ghosts": ghosts, "smoothing": smoothing}
+    left, right = st.columns(2)
+    with left, st.container(border=True):
+        hints.section("Loss", "loss")
+        live_chart(run.id, "loss", key=f"loss-{run.id}", log=log, **shared)
+    with right, st.container(border=True):
+        hints.section("Accuracy", "accuracy")
+        live_chart(run.id, "accuracy", key=f"accuracy-{run.id}", **shared)
+    names, counts = validation_classes(run)
+    height = max(200, 22 * len(names) + 70)
+    left, right = st.columns(2)
+    with left, st.container(border=True):
+        hints.section("Learning rate", "learning_rate")
+        live_chart(run.id, "lr", key=f"lr-{run.id}", height=height, ghosts=ghosts)
+    with right, st.container(border=True):
+        hints.section("Recall of each class", "precision_recall")
+        live_recall(run.id, names, counts, key=f"recall-{run.id}", height=height)
+
+
+def chart_options(run: Run, runs: list[Run]) -> tuple[dict[str, str], bool, float]:
+    """Draw how the curves are shown; return the runs behind them by id, whether loss is logarithmic, the smoothing."""
+    others = {other.id: other.name for other in runs if other.id != run.id and other.progress.get("epoch")}
+    same = [other.id for other in runs if other.id in others and other.dataset_id == run.dataset_id]
+    options = list(dict.fromkeys([*same, *others]))[:GHOSTS_OFFERED]
+    if run.based_on in others and run.based_on not in options:
+        options.append(run.based_on)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        chosen = st.multiselect(
+            "Earlier runs behind the curves",
+            options,
+            # Who changes one thing of a run wants to see what came of it.
+            default=[run.based_on] if run.based_on in options else [],
+            format_func=lambda key: others.get(key, key),
+            key=f"ghosts-{run.id}",
+            max_selections=MAX_GHOSTS,
+            placeholder="None",
+        )
+        smoothing = st.segmented_control(
+            "Smoothing",
+            list(SMOOTHING),
+            default="Off",
+            required=True,
+            key="curve-smoothing",
+            help="A running mean over the raw line, which stays behind it.",
+        )
+        log = st.toggle("Log scale", key="curve-log", help="Of the loss: equal ratios look equally large.")
+    return {key: others[key] for key in chosen}, log, SMOOTHING[smoothing or "Off"]
+
+
+def validation_classes(run: Run) -> tuple[list[str], list[int]]:
+    """Return the classes of a run's dataset, in the order of their recalls, and their validation clips."""
+    store = workspace().store
+    dataset = store.versions.at(store.datasets.get(run.dataset_id), run.dataset_version)
+    counts = _validation_counts(str(workspace().root), dataset.id, dataset.version)
+    return list(dataset.class_names), [counts.get(name, 0) for name in dataset.class_names]
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _validation_counts(root: str, dataset_id: str, version: int) -> dict[str, int]:
+    del root  # only part of the key
+    store = workspace().store
+    clips = store.versions.clips(store.versions.at(store.datasets.get(dataset_id), version))
+    return dict(Counter(clip.label for clip in clips if clip.split == "val" and not clip.excluded))
 
 
 def ending(run: Run) -> None:

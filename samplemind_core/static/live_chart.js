@@ -1,0 +1,200 @@
+// Curves that grow while a run trains: loss, accuracy, learning rate; earlier runs as pale lines behind them.
+
+const METRICS = {
+  loss: { train: 'train_loss', val: 'val_loss', title: 'Loss (nats)', name: 'Loss', scale: 1, hover: '%{y:.3f}' },
+  accuracy: { train: 'train_accuracy', val: 'val_accuracy', title: 'Accuracy (%)', name: 'Accuracy', scale: 100, hover: '%{y:.1f} %' },
+  lr: { train: 'lr', val: null, title: 'Learning rate', name: 'Learning rate', scale: 1, hover: '%{y:.3g}' },
+};
+const GHOST_OPACITY = 0.4;
+
+const formatted = (live, kind, value) =>
+  value == null ? '\u2013' : kind === 'accuracy' ? live.percent(value) : kind === 'loss' ? live.loss(value) : Number(value.toPrecision(3)).toString();
+
+function values(rows, column, metric, log) {
+  return rows.map(row => {
+    const value = row[column];
+    return value == null || (log && value <= 0) ? null : value * metric.scale;
+  });
+}
+
+// A mean that forgets, started without bias (as Adam's moments are); the raw line stays behind it.
+function smoothed(raw, weight) {
+  let sum = 0;
+  let norm = 0;
+  return raw.map(value => {
+    if (value == null) return null;
+    sum = weight * sum + (1 - weight) * value;
+    norm = weight * norm + (1 - weight);
+    return sum / norm;
+  });
+}
+
+// A rate that stood still and then fell; schedules that change it every epoch have no drops to mark.
+function rateDrops(rows) {
+  const drops = [];
+  for (let i = 2; i < rows.length; i++) {
+    const [before, last, now] = [rows[i - 2].lr, rows[i - 1].lr, rows[i].lr];
+    if (before === last && now < 0.9 * last && (i + 1 >= rows.length || rows[i + 1].lr === now)) drops.push(rows[i].epoch);
+  }
+  return drops;
+}
+
+// What happened, by epoch: [epoch, words].
+function happenings(figure, rows) {
+  const found = [];
+  const state = figure.feed.state ?? {};
+  if (rows.some(row => row.epoch === state.best_epoch)) found.push([state.best_epoch, `best: epoch ${state.best_epoch}`]);
+  rateDrops(rows).forEach((epoch, i) => found.push([epoch, i ? '' : 'rate drops']));
+  for (const epoch of figure.options.extended ?? []) if (rows.some(row => row.epoch > epoch)) found.push([epoch + 0.5, 'extended']);
+  const onset = rows.at(-1)?.health?.onset;
+  if (onset) found.push([onset, 'overfitting begins']);
+  if (state.status === 'finished' && state.end_reason?.startsWith('Stopped early')) found.push([rows.at(-1).epoch, 'stopped early']);
+  return found.sort((a, b) => a[0] - b[0]);
+}
+
+function marks(figure, rows) {
+  const { theme: look, options } = figure;
+  if (options.kind === 'lr') return { shapes: [], notes: [] };
+  const shapes = [];
+  const notes = [];
+  // Where the curves are not: loss falls away from the top, accuracy rises away from the bottom.
+  const top = options.kind === 'loss';
+  const [first, last] = [rows[0].epoch, rows.at(-1).epoch];
+  for (const [epoch, text] of happenings(figure, rows)) {
+    shapes.push({ type: 'line', xref: 'x', yref: 'paper', x0: epoch, x1: epoch, y0: 0, y1: 1, layer: 'below',
+      line: { color: text.startsWith('best') ? figure.theme.colors[1] : look.text, width: 1, dash: 'dot' }, opacity: 0.5 });
+    if (!text) continue;
+    const late = epoch > (first + last) / 2;
+    const below = 14 * notes.length;
+    notes.push({ xref: 'x', x: epoch, xanchor: late ? 'right' : 'left', xshift: late ? -3 : 3, yref: 'paper', text, y: top ? 1 : 0,
+      yanchor: top ? 'top' : 'bottom', yshift: top ? -below : below, showarrow: false, font: { size: 11, color: look.text }, opacity: 0.75 });
+  }
+  return { shapes, notes };
+}
+
+// Lines are named at their ends; two names that would overlap are pushed apart.
+function endLabels(live, figure, rows, height) {
+  const { options, theme: look } = figure;
+  const metric = METRICS[options.kind];
+  const last = rows.at(-1);
+  const log = options.log || options.kind === 'lr';
+  const place = value => (log ? Math.log10(value * metric.scale) : value * metric.scale);
+  const ends = [['train', metric.train], ['val', metric.val]]
+    .filter(([, column]) => column && last[column] != null && (!log || last[column] > 0))
+    .map(([name, column]) => ({ name: options.kind === 'lr' ? '' : name, raw: last[column], y: place(last[column]) }))
+    .sort((a, b) => b.y - a.y);
+  const axis = figure.box._fullLayout?.yaxis;
+  const pixels = y => (axis?.l2p ? axis.l2p(y) : height * (1 - y));
+  const gap = ends.length === 2 ? pixels(ends[1].y) - pixels(ends[0].y) : Infinity;
+  const push = Math.max(0, (16 - gap) / 2);
+  return ends.map((end, i) => ({
+    xref: 'paper', x: 1, xanchor: 'left', xshift: 6, yref: 'y', y: end.y, yanchor: 'middle', yshift: i ? -push : push,
+    text: `${end.name} <b>${formatted(live, options.kind, end.raw)}</b>`.trim(), showarrow: false, align: 'left',
+    font: { color: look.text, size: 12 },
+  }));
+}
+
+function line(rows, column, metric, log, name, look, extra = {}) {
+  const mode = rows.length < 3 ? 'lines+markers' : 'lines';
+  return { x: rows.map(row => row.epoch), y: values(rows, column, metric, log), name, mode, connectgaps: false,
+    line: { width: 2, ...look }, marker: { size: 6 }, hovertemplate: `${name} ${metric.hover}<extra></extra>`, ...extra };
+}
+
+function ghosts(figure, metric, log) {
+  const { colors } = figure.theme;
+  return (figure.options.ghosts ?? []).flatMap((ghost, i) => {
+    const rows = figure.ghosts.get(ghost.run)?.rows ?? [];
+    if (!rows.length) return [];
+    const color = colors[(4 + i) % colors.length];
+    const pale = { opacity: GHOST_OPACITY, meta: 'ghost' };
+    const name = ghost.name.replaceAll('<', '&lt;');
+    const parts = metric.val ? [[metric.val, 'dash', `${name}: validation`], [metric.train, 'solid', `${name}: train`]] : [[metric.train, 'solid', name]];
+    return parts.map(([column, dash, words]) => line(rows, column, metric, log, words, { color, dash, width: 1.5 }, pale));
+  });
+}
+
+// Pale lines are named where they end, inside the plot: the margin belongs to this run.
+function ghostNames(figure, metric, log) {
+  return (figure.options.ghosts ?? []).flatMap((ghost, i) => {
+    const last = figure.ghosts.get(ghost.run)?.rows.at(-1);
+    const value = last?.[metric.val ?? metric.train];
+    if (value == null || (log && value <= 0)) return [];
+    return [{ xref: 'x', x: last.epoch, xanchor: 'right', yref: 'y', y: log ? Math.log10(value * metric.scale) : value * metric.scale,
+      yanchor: 'bottom', text: ghost.name.replaceAll('<', '&lt;').slice(0, 24), showarrow: false, opacity: 0.7,
+      font: { size: 10, color: figure.theme.colors[(4 + i) % figure.theme.colors.length] } }];
+  });
+}
+
+function curves(figure, rows, metric, log) {
+  const { colors, background, text } = figure.theme;
+  const weight = figure.options.smoothing ?? 0;
+  const behind = weight ? { opacity: 0.35 } : {};
+  if (!metric.val) return [line(rows, metric.train, metric, log, 'learning rate', { color: text, dash: 'solid' })];
+  const raw = [
+    line(rows, metric.train, metric, log, 'train', { color: colors[0], dash: 'solid' }, behind),
+    line(rows, metric.val, metric, log, 'validation', { color: colors[1], dash: 'dash' }, behind),
+  ];
+  const best = rows.filter(row => row.epoch === figure.feed.state?.best_epoch);
+  const ring = { ...line(best, metric.val, metric, log, 'best so far', {}), mode: 'markers', hoverinfo: 'skip', hovertemplate: undefined,
+    marker: { size: 9, color: background, line: { color: colors[1], width: 2 } } };
+  const smooth = weight ? raw.map(trace => ({ ...trace, opacity: 1, y: smoothed(trace.y, weight), name: `${trace.name}, smoothed`, hoverinfo: 'skip', hovertemplate: undefined })) : [];
+  return [...raw, ...smooth, ring];
+}
+
+function layoutOf(figure, rows, metric, log) {
+  const { theme: look, box, options } = figure;
+  const axis = { gridcolor: look.border, linecolor: look.border, zeroline: false, ticks: '', automargin: false };
+  const title = text => ({ text, font: { size: 12 }, standoff: 6 });
+  const few = rows.length <= 10;
+  const empty = !rows.length;
+  return {
+    height: options.height, autosize: true, uirevision: 'keep',
+    margin: box.clientWidth < 420 ? { l: 44, r: 80, t: 14, b: 44 } : { l: 52, r: 96, t: 14, b: 44 },
+    paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)', showlegend: false,
+    font: { family: look.font, size: 12, color: look.text },
+    hovermode: 'x unified',
+    hoverlabel: { bgcolor: look.background, bordercolor: look.border, font: { family: look.font, size: 12, color: look.text } },
+    xaxis: { ...axis, title: title('Epoch'), visible: !empty, tickformat: 'd', hoverformat: 'd', showgrid: false,
+      unifiedhovertitle: { text: 'Epoch %{x}' }, tickmode: few ? 'linear' : 'auto', tick0: 0, dtick: few ? 1 : undefined, nticks: 8 },
+    // A range that somebody zoomed into means another one on the other scale.
+    yaxis: { ...axis, title: title(metric.title), visible: !empty, nticks: 6, type: log ? 'log' : 'linear', uirevision: log ? 'log' : 'linear',
+      ...(log ? { dtick: undefined, exponentformat: 'e', minor: { showgrid: false } } : { rangemode: options.kind === 'loss' ? 'tozero' : 'normal' }) },
+  };
+}
+
+function describe(live, figure, rows, metric) {
+  const { kind } = figure.options;
+  const last = rows.at(-1);
+  if (!last) return `${metric.name} by epoch. No epoch has finished yet.`;
+  if (kind === 'lr') return `Learning rate by epoch, ${rows.length} so far; now ${formatted(live, kind, last.lr)}.`;
+  const best = rows.find(row => row.epoch === figure.feed.state?.best_epoch);
+  const ending = best ? ` Best epoch so far: ${best.epoch}, validation ${formatted(live, kind, best[metric.val])}.` : '';
+  return `${metric.name} by epoch, ${rows.length} so far. Epoch ${last.epoch}: train ${formatted(live, kind, last[metric.train])}, ` +
+    `validation ${formatted(live, kind, last[metric.val])}.${ending}`;
+}
+
+function build(live, figure) {
+  const { options, feed } = figure;
+  const metric = METRICS[options.kind];
+  const rows = feed.rows;
+  const log = options.kind === 'lr' || Boolean(options.log && options.kind === 'loss');
+  const layout = layoutOf(figure, rows, metric, log);
+  const state = feed.state ?? {};
+  const lengths = [...figure.ghosts.values()].map(ghost => `${ghost.rows.length}:${ghost.rows.at(-1)?.seconds}`);
+  const last = rows.at(-1);
+  const mark = JSON.stringify([rows.length, last?.epoch, last?.seconds, last?.health?.onset, state.best_epoch, state.status, lengths, figure.box.clientWidth]);
+  if (!rows.length) {
+    layout.annotations = [{ xref: 'paper', yref: 'paper', x: 0.5, y: 0.5, showarrow: false, opacity: 0.6,
+      text: 'The first epoch appears here when it is done.', font: { size: 12, color: figure.theme.text } }];
+  } else {
+    const { shapes, notes } = marks(figure, rows);
+    layout.shapes = shapes;
+    layout.annotations = [...endLabels(live, figure, rows, options.height), ...notes, ...ghostNames(figure, metric, log)];
+  }
+  const data = [...curves(figure, rows, metric, log), ...ghosts(figure, metric, log)];
+  return { data, layout, mark, alt: describe(live, figure, rows, metric) };
+}
+
+export function mountChart(component, live) {
+  live.mountFigure(component, figure => build(live, figure));
+}

@@ -1,0 +1,57 @@
+"""What a training process takes of its machine, to be shown while it trains."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from typing import Any
+
+import psutil
+
+GPU_EVERY_S = 5.0
+QUERY = ("--query-gpu=utilization.gpu", "--format=csv,noheader,nounits")
+
+
+class Usage:
+    """Memory of this process, and memory and use of the GPU where it trains on one.
+
+    The use of a GPU is asked of ``nvidia-smi``, at most every ``GPU_EVERY_S`` seconds: no library that
+    this product needs tells it.
+    """
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+        self._gpu = False
+        self._asked_at = -GPU_EVERY_S
+        self._gpu_use: float | None = None
+
+    def watch_gpu(self) -> None:
+        """Look at the GPU too, if this process trains on one; called by the thread that trains, once it does."""
+        torch = sys.modules.get("torch")
+        self._gpu = torch is not None and torch.cuda.is_initialized()
+
+    def read(self) -> dict[str, Any]:
+        """Return ``memory_bytes`` and, on a GPU, ``gpu_memory_bytes`` and ``gpu_use`` (a fraction, or None)."""
+        found: dict[str, Any] = {"memory_bytes": self._process.memory_info().rss}
+        # Not before: this is called by another thread, which would find torch half imported.
+        if self._gpu:
+            torch = sys.modules["torch"]
+            found["gpu_memory_bytes"] = int(torch.cuda.memory_reserved())
+            if time.monotonic() - self._asked_at >= GPU_EVERY_S:
+                self._asked_at, self._gpu_use = time.monotonic(), gpu_use(torch.cuda.current_device())
+            found["gpu_use"] = self._gpu_use
+        return found
+
+
+def gpu_use(index: int) -> float | None:
+    """Return how busy a GPU is, as a fraction; None where ``nvidia-smi`` does not say."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return None
+    try:
+        answer = subprocess.run([program, *QUERY], capture_output=True, text=True, timeout=2, check=True).stdout
+        return min(1.0, float(answer.splitlines()[index]) / 100)
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        return None

@@ -1,0 +1,58 @@
+"""What a training process says of its memory and its GPU."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from samplemind_core.training import usage
+from samplemind_core.training.usage import Usage, gpu_use
+
+
+def fake_torch(initialized: bool = True) -> SimpleNamespace:
+    cuda = SimpleNamespace(
+        is_initialized=lambda: initialized, memory_reserved=lambda: 3 << 30, current_device=lambda: 1
+    )
+    return SimpleNamespace(cuda=cuda)
+
+
+def test_memory_is_told_and_a_gpu_only_where_it_trains_on_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = Usage()
+    assert list(read.read()) == ["memory_bytes"]
+    assert read.read()["memory_bytes"] > 1 << 20
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace())  # half imported, as another thread may find it
+    assert list(read.read()) == ["memory_bytes"]
+    monkeypatch.setitem(sys.modules, "torch", fake_torch(initialized=False))
+    read.watch_gpu()
+    assert list(read.read()) == ["memory_bytes"]
+
+
+def test_a_gpu_is_asked_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setitem(sys.modules, "torch", fake_torch())
+    monkeypatch.setattr(usage, "gpu_use", lambda index: asked.append(index) or 0.5)
+    read = Usage()
+    read.watch_gpu()
+    found = [read.read() for _ in range(3)]
+    assert asked == [1]
+    assert {(row["gpu_memory_bytes"], row["gpu_use"]) for row in found} == {(3 << 30, 0.5)}
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [("12\n87\n", 0.87), ("12\n", None), ("12\n[N/A]\n", None), (subprocess.TimeoutExpired("x", 2), None)],
+)
+def test_nvidia_smi_may_answer_anything(monkeypatch: pytest.MonkeyPatch, answer: object, found: float | None) -> None:
+    def run(*_: object, **__: object) -> SimpleNamespace:
+        if isinstance(answer, Exception):
+            raise answer
+        return SimpleNamespace(stdout=answer)
+
+    monkeypatch.setattr(usage.shutil, "which", lambda name: name)
+    monkeypatch.setattr(usage.subprocess, "run", run)
+    assert gpu_use(1) == found
+    monkeypatch.setattr(usage.shutil, "which", lambda name: None)
+    assert gpu_use(1) is None
