@@ -35,6 +35,12 @@ def write_atomic(path: Path, content: bytes) -> None:
         raise storage_error(path, error) from error
 
 
+def drop_partial(folder: Path) -> None:
+    """Delete what a writer that was killed left half done below a folder that nobody else writes to."""
+    for partial in folder.rglob(".*.part"):
+        partial.unlink(missing_ok=True)
+
+
 def make_folder(path: Path) -> None:
     """Make a folder and its parents; raise :class:`StorageError` if that is not possible."""
     try:

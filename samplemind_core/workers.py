@@ -4,7 +4,8 @@ A piece of work (a run, a task) belongs to the worker that claimed it. The worke
 every second; work whose worker is gone becomes ``interrupted`` and can be resumed. On the same
 machine "gone" is asked of the operating system; from elsewhere it means that the heartbeat has not
 changed for the length of the lease, measured by the observer's own monotonic clock, so that no
-clock needs to agree.
+clock needs to agree. No clock that can be set decides anything: one that jumps by an hour kills no
+run and keeps none alive.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import psutil
 from filelock import FileLock, Timeout
@@ -31,6 +32,8 @@ from samplemind_core.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+T = TypeVar("T")
 
 HEARTBEAT_S = 1.0
 FLUSH_DEADLINE_S = 60.0
@@ -54,9 +57,8 @@ class Work(Protocol):
 
 
 def identity() -> dict[str, Any]:
-    """Return what tells this process from every other: host, pid, start time."""
-    process = psutil.Process()
-    return {"host": _host(), "pid": process.pid, "started": process.create_time()}
+    """Return what tells this process from every other: host, pid, and when it started."""
+    return {"host": _host(), "pid": os.getpid(), "started": _birth(psutil.Process())}
 
 
 def is_gone(work: Work, lease_s: float) -> bool:
@@ -65,8 +67,7 @@ def is_gone(work: Work, lease_s: float) -> bool:
     if worker.get("host") == _host():
         try:
             process = psutil.Process(int(worker["pid"]))
-            same = abs(process.create_time() - float(worker["started"])) < 1.0
-            return not same or process.status() == psutil.STATUS_ZOMBIE
+            return _birth(process) != worker["started"] or process.status() == psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return True
     now = time.monotonic()
@@ -179,6 +180,25 @@ class Crew:
 _started: dict[tuple[str, Path], subprocess.Popen[bytes]] = {}  # the worker this process started last, by workspace
 
 
+def patiently(action: Callable[[], T], log: logging.Logger) -> T:
+    """Return what an action returns that can be repeated, waiting while the database is away.
+
+    Raises
+    ------
+    StoreError
+        If it stays away.
+    """
+    deadline = time.monotonic() + FLUSH_DEADLINE_S
+    while True:
+        try:
+            return action()
+        except StoreError as error:
+            if time.monotonic() > deadline:
+                raise
+            log.warning("the database is away, trying again: %s", error)
+            time.sleep(HEARTBEAT_S)
+
+
 class Lease:
     """Keep a claimed piece of work ours, and never let the store's troubles stop it.
 
@@ -222,10 +242,29 @@ class Lease:
         self._flush()
 
     def finish(self, write: Callable[[], object]) -> None:
-        """Write the end, waiting for the database if it is away."""
+        """Write the end; see :meth:`settle`.
+
+        Where that fails the process has to end: while it lives, its work would seem under way.
+        """
         self.persist(write)
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until all that was to be written is written.
+
+        Raises
+        ------
+        StoreError
+            If the database stays away.
+        """
         deadline = time.monotonic() + FLUSH_DEADLINE_S
-        while self._pending and not self.lost and time.monotonic() < deadline:
+        while self._pending and not self.lost:
+            if time.monotonic() > deadline:
+                raise StoreError(
+                    f"The database has been away for {FLUSH_DEADLINE_S:.0f} seconds, so that the end of the work could "
+                    "not be recorded.",
+                    "Once it is back, the work counts as interrupted and can be resumed from where it was.",
+                )
             time.sleep(HEARTBEAT_S)
             self._flush()
 
@@ -273,6 +312,19 @@ def file_log(name: str, path: Path) -> Iterator[logging.Logger]:
     finally:
         log.removeHandler(handler)
         handler.close()
+
+
+def _birth(process: psutil.Process) -> str:
+    """Return when a process started, as something that no later setting of the clock changes.
+
+    Where there is ``/proc``, psutil adds the ticks since boot to a time of boot that moves with the clock.
+    """
+    try:
+        stat = Path(f"/proc/{process.pid}/stat").read_text()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return f"{process.create_time():.2f}"
+    return f"{boot}/{stat.rpartition(')')[2].split()[19]}"
 
 
 def _host() -> str:

@@ -79,6 +79,8 @@ def feature_cache(
         with FileLock(f"{file}.lock"):
             ready = _open(file, shape)  # another process may have finished it while this one waited
             if ready is None:
+                for left in file.parent.glob(f".{file.name}.*.part"):  # by a process that was killed
+                    left.unlink(missing_ok=True)
                 _build(file, shape, root, store.versions.clips(dataset), dataset, features, progress)
                 ready = _open(file, shape)
     if ready is None:

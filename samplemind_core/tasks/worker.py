@@ -31,6 +31,9 @@ def main(arguments: list[str]) -> int:
         except JobError as error:
             print(error, file=sys.stderr)
             return 0
+        except StoreError as error:
+            print(error, file=sys.stderr)
+            return 1
         # A task queued while the lock was being given back would find nobody: look once more.
         if not serve and not workspace.store.tasks.all(statuses=("queued",)):
             return 0

@@ -11,15 +11,21 @@ import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from samplemind_core.config import RunConfig
-from samplemind_core.errors import SampleMindError
+from samplemind_core.errors import SampleMindError, StorageError
+from samplemind_core.files import drop_partial
 from samplemind_core.settings import Settings
 from samplemind_core.store import Epoch, Run, Store
 from samplemind_core.store.records import ACTIVE
 from samplemind_core.training.usage import Usage
-from samplemind_core.workers import Crew, Lease, file_log, forget, identity, is_gone
+from samplemind_core.workers import Crew, Lease, file_log, forget, identity, is_gone, patiently
+
+if TYPE_CHECKING:
+    import torch
+
+    from samplemind_core.data.dataset import ClipData
 
 __all__ = [
     "StoreObserver",
@@ -81,12 +87,17 @@ def execute(
     """Train a claimed run to its end and record how it ended; errors end the run, not the worker."""
     folder = run_folder(settings, run.id)
     folder.mkdir(parents=True, exist_ok=True)
+    drop_partial(folder)
     with file_log(f"samplemind.run.{run.id}", folder / "worker.log") as log:
         log.info("run %s (%s) claimed by pid %s on %s", run.name, run.id, worker["pid"], worker["host"])
         observer = StoreObserver(store, run, worker, log, settings.root, listener)
         try:
             with observer:
                 status, reason, error = _train(store, settings, run, observer)
+        except StorageError as problem:
+            kept = "What was saved before is unharmed; resume goes on from there."
+            status, reason, error = "failed", f"{problem} {kept}", None
+            log.error("failed: %s", problem)
         except SampleMindError as problem:
             status, reason, error = "failed", str(problem), None
             log.error("failed: %s", problem)
@@ -118,7 +129,7 @@ class StoreObserver:
     def __init__(
         self, store: Store, run: Run, worker: dict[str, Any], log: logging.Logger, root: Path, listener: Listener | None
     ) -> None:
-        self._store, self._run, self._worker, self._log, self._root = store, run, worker, log, root
+        self._store, self._run, self._worker, self.log, self._root = store, run, worker, log, root
         self._listener = listener or (lambda kind, value: None)
         self._progress: dict[str, Any] = {}
         self._usage = Usage()
@@ -145,7 +156,7 @@ class StoreObserver:
         self._usage.watch_gpu()
         values = {"device": device, "num_parameters": num_parameters}
         self._persist(lambda: self._store.runs.heartbeat(self._run.id, self._worker, **values))
-        self._log.info("training on %s, %s parameters", device, f"{num_parameters:,}")
+        self.log.info("training on %s, %s parameters", device, f"{num_parameters:,}")
 
     def on_progress(self, progress: dict[str, Any]) -> None:
         """Keep the latest progress; the next heartbeat carries it."""
@@ -155,7 +166,7 @@ class StoreObserver:
     def on_epoch(self, epoch: Epoch) -> None:
         """Record an epoch."""
         self._persist(lambda: self._store.runs.add_epoch(self._run.id, epoch))
-        self._log.info(
+        self.log.info(
             "epoch %d: loss %.4f / %.4f, accuracy %.4f / %.4f (train / validation), %.0f clips/s, %s",
             epoch.epoch,
             epoch.train_loss,
@@ -179,7 +190,7 @@ class StoreObserver:
                     self._store.runs.add_epoch(self._run.id, epoch)
 
         self._persist(write)
-        self._log.info("going on after epoch %d", last)
+        self.log.info("going on after epoch %d", last)
 
     def on_checkpoint(self, kind: str, epoch: int, path: Path, num_bytes: int, metrics: dict[str, float]) -> None:
         """Record a checkpoint."""
@@ -198,12 +209,16 @@ class StoreObserver:
     def on_event(self, kind: str, message: str) -> None:
         """Record an event."""
         self._persist(lambda: self._store.runs.add_event(self._run.id, kind, message))
-        self._log.info("%s", message)
+        self.log.info("%s", message)
         self._listener("event", message)
 
     def should_stop(self) -> bool:
         """Return whether somebody asked this run to stop, or it is no longer ours."""
         return self._lease.should_stop()
+
+    def settle(self) -> None:
+        """Wait until everything recorded so far is in the store."""
+        self._lease.settle()
 
     def finish(self, status: str, reason: str, error: str | None) -> None:
         """Record the end, waiting for the database if it is away."""
@@ -215,14 +230,14 @@ def _train(store: Store, settings: Settings, run: Run, observer: StoreObserver) 
     from samplemind_core.data.dataset import load_clips
     from samplemind_core.training.clip_record import FILE as CLIP_RECORD
     from samplemind_core.training.clip_record import ClipRecord
-    from samplemind_core.training.predictions import leave_predictions
-    from samplemind_core.training.temperature import calibrate_checkpoint
     from samplemind_core.training.trainer import Trainer
     from samplemind_core.training.training_data import TrainingData, describe_dataset
 
     config = RunConfig.model_validate(run.config)
     # A run goes on with what it began with, whatever the dataset became meanwhile.
-    dataset = store.versions.at(store.datasets.get(run.dataset_id), run.dataset_version)
+    dataset = patiently(
+        lambda: store.versions.at(store.datasets.get(run.dataset_id), run.dataset_version), observer.log
+    )
 
     def features_progress(done: int, total: int | None, what: str) -> None:
         observer.on_progress({"stage": what, "step": done, "steps": total or 0})
@@ -230,7 +245,10 @@ def _train(store: Store, settings: Settings, run: Run, observer: StoreObserver) 
             raise _StoppedError
 
     try:
-        clips = load_clips(settings.root, store, dataset, config.features, progress=features_progress)
+        clips = patiently(
+            lambda: load_clips(settings.root, store, dataset, config.features, progress=features_progress),
+            observer.log,
+        )
     except _StoppedError:
         return "stopped", "Stopped on request before the first epoch.", None
     data = TrainingData(
@@ -258,12 +276,30 @@ def _train(store: Store, settings: Settings, run: Run, observer: StoreObserver) 
     outcome = trainer.fit()
     if outcome.best_epoch is not None:
         observer.on_progress({"stage": "Judging the best checkpoint on the validation and test clips"})
-        for checkpoint in store.runs.checkpoints(run.id):
-            if checkpoint.kind in {"best", "last"}:
-                for split in ("val", "test"):
-                    leave_predictions(store, settings.root, checkpoint, clips, split, clips.class_names, trainer.device)
-                calibrate_checkpoint(store, settings.root, checkpoint, dataset.id)
+        observer.settle()
+        patiently(lambda: _judge_checkpoints(store, settings, run.id, clips, trainer.device, observer), observer.log)
     return outcome.status, outcome.reason, None
+
+
+def _judge_checkpoints(
+    store: Store, settings: Settings, run_id: str, clips: ClipData, device: torch.device, observer: StoreObserver
+) -> None:
+    """Leave what the best and the last checkpoint say of validation and test clips, and calibrate them."""
+    from samplemind_core.training.checkpoints import read_info
+    from samplemind_core.training.predictions import leave_predictions
+    from samplemind_core.training.temperature import calibrate_checkpoint
+
+    for kept in store.runs.checkpoints(run_id):
+        path = settings.root / kept.path
+        info = read_info(path)
+        if info.epoch != kept.epoch:  # killed between the file and its record, and stopped soon after
+            observer.on_checkpoint(kept.kind, info.epoch, path, path.stat().st_size, info.metrics)
+            observer.settle()
+    for checkpoint in store.runs.checkpoints(run_id):
+        if checkpoint.kind in {"best", "last"}:
+            for split in ("val", "test"):
+                leave_predictions(store, settings.root, checkpoint, clips, split, clips.class_names, device)
+            calibrate_checkpoint(store, settings.root, checkpoint, clips.dataset.id)
 
 
 def _call_after_training(store: Store, settings: Settings, run: Run, log: logging.Logger) -> None:
