@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from samplemind_core.inference.classifier import Classifier
     from samplemind_core.search.study import Found, Plan
     from samplemind_core.store import Search
+    from samplemind_core.training.clip_record import ClipHistory
     from samplemind_core.training.jobs import Listener
     from samplemind_core.training.run_list import RunSummary
 
@@ -457,6 +458,14 @@ class Workspace:
         from samplemind_core.training.run_list import summarise
 
         return summarise(self.store, self.settings)
+
+    def clip_history(self, run: str) -> ClipHistory | None:
+        """Return what each validation clip was called in each epoch of a run, or None where that was not noted."""
+        from samplemind_core.training.clip_record import FILE, read_clip_record
+
+        found = self.run(run)
+        done = self.store.run_lists.curves([found.id]).get(found.id)
+        return read_clip_record(jobs.run_folder(self.settings, found.id) / FILE, done.epochs[-1] if done else 0)
 
     def run(self, name_or_id: str) -> Run:
         """Return a run by name or id; raise :class:`NotFoundError` if there is none."""

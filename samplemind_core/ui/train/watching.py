@@ -12,6 +12,7 @@ from samplemind_core.errors import NotFoundError
 from samplemind_core.store import Checkpoint, Run
 from samplemind_core.store.records import ACTIVE
 from samplemind_core.ui import hints, parts, words
+from samplemind_core.ui.epoch_scrubber import epoch_scrubber
 from samplemind_core.ui.live_chart import MAX_GHOSTS, live_chart, live_numbers, live_recall, live_verdict, signal
 from samplemind_core.ui.places import go
 from samplemind_core.ui.state import choose, error_boundary, workspace
@@ -41,6 +42,7 @@ def run_view(runs: list[Run]) -> None:
     live_numbers(run.id, key=f"numbers-{run.id}")
     charts(run, runs)
     # What else is known of a run stands here: one call each, given the run.
+    epoch_scrubber(run)
     st.fragment(about, run_every=15 if run.status in ACTIVE else None)(run.id)
     deleted_runs()
 
