@@ -131,16 +131,18 @@ def _samples(run: Run, history: ClipHistory, found: Forgetting, epoch: int, grou
 
 
 def _summary(found: Forgetting, epoch: int, group: Group) -> str:
+    from samplemind_core.evaluation.forgetting import GROUPS
+
     place = found.place(epoch)
-    now = found.just(epoch)
-    if group == "learned":
-        learned = now & found.right[place]
-        stay = int((learned & found.stays[place]).sum())
-        later = f", {stay:,} of them for good" if place < len(found.epochs) - 1 else ""
-        return f"{_MEANINGS[group]} {words.plural(int(learned.sum()), 'sample')} in this epoch{later}."
-    if group == "forgotten":
-        return f"{_MEANINGS[group]} {words.plural(int((now & ~found.right[place]).sum()), 'sample')} in this epoch."
-    return _MEANINGS[group]
+    changed = found.just(epoch) & (found.codes[place] == GROUPS.index(group))
+    number = int(changed.sum())
+    if group not in ("learned", "forgotten"):
+        return _MEANINGS[group]
+    if not number:
+        return f"{_MEANINGS[group]} None of them in this epoch."
+    stay = int((changed & found.stays[place]).sum())
+    later = f", {stay:,} of them for good" if group == "learned" and place < len(found.epochs) - 1 else ""
+    return f"{_MEANINGS[group]} {words.plural(number, 'sample')} in this epoch{later}."
 
 
 def _told(history: ClipHistory, found: Forgetting, epoch: int, at: int) -> tuple[str, ...]:

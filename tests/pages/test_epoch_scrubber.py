@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from samplemind_core.errors import AudioError
 from samplemind_core.training.clip_record import FILE, ClipRecord
 from samplemind_core.workspace import Workspace
 
@@ -79,7 +80,11 @@ def test_an_earlier_epoch_and_another_group(noted: Workspace, visit) -> None:
     assert len(listed(app)) == 3
 
 
-def test_one_sample_up_close(noted: Workspace, visit) -> None:
+def test_one_sample_up_close(noted: Workspace, visit, monkeypatch) -> None:
+    def damaged(self: Workspace, clip_id: int, features: object) -> None:
+        raise AudioError("The file was damaged.", "Import it again.")
+
+    monkeypatch.setattr(Workspace, "hear", damaged)
     app = opened(visit)
     place = app.selectbox(key="scrub-closer-r1").options
     assert len(place) == 2
@@ -88,9 +93,7 @@ def test_one_sample_up_close(noted: Workspace, visit) -> None:
     assert not app.exception
     curve = json.loads(app.get("plotly_chart")[-1].proto.spec)
     assert [round(value) for value in curve["data"][0]["y"]] == [20, 90, 20]
-    assert any(
-        "cannot be" in str(error.value) or "no such" in str(error.value).lower() for error in app.error
-    )  # no file
+    assert ["damaged" in str(error.value) for error in app.error] == [True]
 
 
 def test_a_run_of_which_nothing_was_noted_says_so(seeded: Workspace, visit) -> None:
