@@ -22,12 +22,12 @@ import soundfile as sf
 from benchmarks.machine import machine_line, peak_memory_mib
 from benchmarks.measure import in_turns, ratio, table
 from samplemind_core.audio.decode import AUDIO_SUFFIXES
-from samplemind_core.config import FeatureConfig
+from samplemind_core.config import USUAL_FEATURES
 from samplemind_core.data.cache import cache_file
 from samplemind_core.data.importer import import_dataset
 from samplemind_core.store import Dataset, Store
 
-CONFIG = FeatureConfig()
+CONFIG = USUAL_FEATURES
 
 
 def main() -> None:

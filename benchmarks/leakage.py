@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks.machine import machine_line
 from samplemind_core import Workspace
-from samplemind_core.config import FeatureConfig
+from samplemind_core.config import USUAL_FEATURES
 from samplemind_core.data.dataset import load_clips
 from samplemind_core.data.leakage import BASELINE, measure_leakage, summaries
 from samplemind_core.data.sources import ImportOptions
@@ -37,7 +37,7 @@ def main() -> None:
         workspace = Workspace.open(Path(folder))
         options = ImportOptions(group_column=arguments.group_column, classes=classes)
         dataset = workspace.import_dataset(arguments.manifest, name="leakage", options=options)
-        data = load_clips(workspace.root, workspace.store, dataset, FeatureConfig())
+        data = load_clips(workspace.root, workspace.store, dataset, USUAL_FEATURES)
         clips = workspace.clips("leakage")
         features = summaries(data.log_mel, np.array([clip.row for clip in clips]))
         began = time.perf_counter()

@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -33,9 +33,14 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
+    LATER: ClassVar[frozenset[str]] = frozenset()
+    """Settings that came later and by default change nothing; :func:`fingerprint` leaves them out at their default."""
+
 
 class FeatureConfig(Config):
     """How a waveform becomes a log-mel spectrogram of shape (1, n_mels, frames)."""
+
+    LATER: ClassVar[frozenset[str]] = frozenset({"align"})
 
     sample_rate_hz: Annotated[int, Field(ge=4_000, le=96_000)] = Field(
         22_050, description="Rate that every clip is resampled to, in Hz."
@@ -45,6 +50,11 @@ class FeatureConfig(Config):
     )
     crop: Literal["loudest", "start"] = Field(
         "loudest", description="Which part of a longer clip is kept: its loudest window or its start."
+    )
+    align: Literal["none", "onset"] = Field(
+        "none",
+        description="Where the window starts: where the file or the crop does (none), or 5 ms before the first sound "
+        "within 40 dB of the peak (onset), so that leading silence makes no difference.",
     )
     n_fft: Annotated[int, Field(ge=64, le=16_384)] = Field(2_048, description="STFT window length, in samples.")
     hop_length: Annotated[int, Field(ge=16, le=8_192)] = Field(512, description="Step between STFT frames, in samples.")
@@ -308,7 +318,12 @@ SECTIONS: dict[str, type[Config]] = {
 
 def fingerprint(config: Config) -> str:
     """Return a short stable hash (16 hex digits) of a configuration."""
-    text = json.dumps(config.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    values = config.model_dump(mode="json")
+    # What is stored under a fingerprint is found again after a setting came that changes nothing of it.
+    for name in config.LATER:
+        if values[name] == type(config).model_fields[name].default:
+            del values[name]
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -384,6 +399,7 @@ PRESETS: dict[str, Preset] = {
             summary="A small network on a one-cycle schedule: the shortest way to a good answer.",
             config=RunConfig(
                 preset="quick",
+                features=FeatureConfig(align="onset"),
                 model=ModelConfig(name="samplemind_cnn"),
                 augment=AUGMENT_PRESETS["light"].config,
                 train=TrainConfig(
@@ -421,6 +437,9 @@ PRESETS: dict[str, Preset] = {
         ),
     )
 }
+
+USUAL_FEATURES: FeatureConfig = PRESETS["quick"].config.features
+"""The front end that importing prepares a dataset for, and that pages show where no network is chosen."""
 
 
 def preset(name: str) -> RunConfig:

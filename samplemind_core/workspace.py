@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from samplemind_core.config import FeatureConfig, RunConfig
+from samplemind_core.config import USUAL_FEATURES, FeatureConfig, RunConfig
 from samplemind_core.errors import JobError, NotFoundError
 from samplemind_core.files import make_folder, write_atomic
 from samplemind_core.settings import Settings
@@ -212,7 +212,7 @@ class Workspace:
         from samplemind_core.data.hearing import hear
 
         rate = self.store.datasets.clip(clip_id).sample_rate_hz or 44_100
-        return hear(self._decoded(clip_id, rate), rate, features or FeatureConfig())
+        return hear(self._decoded(clip_id, rate), rate, features or USUAL_FEATURES)
 
     def health(
         self,
@@ -288,10 +288,11 @@ class Workspace:
         DataError
             If the clips of the dataset have several labels.
         """
-        from samplemind_core.data.dataset import require_one_label
+        from samplemind_core.data.dataset import fitted, require_one_label
 
         found = self.dataset(dataset)
         require_one_label(found)
+        config = fitted(config, found)
         now = time.time()
         chosen = self._free_name(f"{found.name}-{config.preset}") if name is None else control.checked_name(name)
         run = Run(

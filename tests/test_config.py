@@ -104,6 +104,7 @@ def test_the_front_end_of_the_tutorial() -> None:
         "sample_rate_hz": 22_050,
         "duration_s": 2.0,
         "crop": "loudest",
+        "align": "none",
         "n_fft": 2_048,
         "hop_length": 512,
         "n_mels": 128,
@@ -130,6 +131,7 @@ def test_the_tutorial_preset() -> None:
 def test_the_quick_preset() -> None:
     changed = {path: value for path, value in flatten(preset("quick")).items() if value != flatten(RunConfig())[path]}
     assert changed == {
+        "features.align": "onset",
         "augment.time_shift_ms": 50.0,
         "augment.freq_mask_bins": 12,
         "augment.time_mask_ms": 120.0,

@@ -1,4 +1,4 @@
-"""The windows of a clip that the network sees: fixed length, loudest or first, padded at the end."""
+"""The windows of a clip that the network sees: fixed length, loudest or first, from the onset on, padded at the end."""
 
 from __future__ import annotations
 
@@ -10,12 +10,20 @@ from numpy.typing import NDArray
 from samplemind_core.config import FeatureConfig
 from samplemind_core.errors import AudioError, ConfigError, EmptyAudioError
 
+ONSET_DB = -40.0
+"""Level relative to the peak at which a sound has begun."""
+
+BEFORE_ONSET_S = 0.005
+"""How much of what comes before the onset is kept: the quiet start of an attack."""
+
 
 def fit_window(waveform: NDArray[np.floating[Any]], config: FeatureConfig) -> tuple[NDArray[np.float32], int]:
     """Return one window of ``config.num_samples`` samples and where it starts.
 
     A longer clip is cropped: ``crop="loudest"`` keeps the window of the highest energy (the
-    earliest of equals), ``crop="start"`` the beginning. A shorter clip is zero-padded at the end.
+    earliest of equals), ``crop="start"`` the beginning. With ``align="onset"`` the window then moves
+    to the :func:`onset` of what was kept (for the beginning: of the whole clip), so that silence
+    before a sound makes no difference, however long. What is missing at the end is zeros.
 
     Parameters
     ----------
@@ -55,7 +63,22 @@ def crop_window(waveform: NDArray[np.floating[Any]], config: FeatureConfig) -> t
         energy = np.concatenate(([0.0], np.cumsum(np.square(samples, dtype=np.float64))))
         windows = energy[size:] - energy[:-size]
         start = int(np.argmax(windows >= windows.max() - 1e-12 * energy[-1]))
+    if config.align == "onset":
+        kept = samples if config.crop == "start" else samples[start : start + size]
+        start = max(0, start + onset(kept, config.sample_rate_hz))
     return samples[start : start + size], start
+
+
+def onset(samples: NDArray[np.float32], sample_rate_hz: int) -> int:
+    """Return where a sound (T,) begins: 5 ms before the first sample within 40 dB of its peak; 0 if it is silent.
+
+    Below 0 where the sound begins at once, as the 5 ms may lie before the samples given.
+    """
+    level = np.abs(samples)
+    peak = float(level.max(initial=0.0))
+    if peak == 0.0:
+        return 0
+    return int(np.argmax(level >= peak * 10.0 ** (ONSET_DB / 20.0))) - round(BEFORE_ONSET_S * sample_rate_hz)
 
 
 def fit_windows(
@@ -71,7 +94,7 @@ def fit_windows(
     waveform : ndarray of float, shape (T,)
         Mono, at ``config.sample_rate_hz``.
     config : FeatureConfig
-        Length of the windows; ``crop`` plays no part.
+        Length of the windows; ``crop`` and ``align`` play no part.
     hop_s : float
         Step between the starts of windows, in seconds; above 0 and at most ``config.duration_s``.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from samplemind_core.config import FeatureConfig
+from samplemind_core.config import FeatureConfig, RunConfig
 from samplemind_core.errors import DataError
 from samplemind_core.store.records import SPLITS, Dataset
 
@@ -68,6 +68,14 @@ def require_one_label(dataset: Dataset) -> None:
             f"This version trains one label per clip; the clips of dataset '{dataset.name}' have several.",
             "Listen to it, check and split it on the Data page; to train, import it again with a column of one label.",
         )
+
+
+def fitted(config: RunConfig, dataset: Dataset) -> RunConfig:
+    """Return settings for a dataset: ready-made spectrograms start where they start, and cannot be aligned anew."""
+    if dataset.kind != "features":
+        return config
+    align = FeatureConfig.model_validate(dataset.features).align
+    return config.model_copy(update={"features": config.features.model_copy(update={"align": align})})
 
 
 def load_clips(

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from samplemind_core.audio.decode import AUDIO_SUFFIXES, AudioInfo, decode
 from samplemind_core.audio.window import crop_window
-from samplemind_core.config import FeatureConfig
+from samplemind_core.config import USUAL_FEATURES
 from samplemind_core.data.sources import Candidate
 from samplemind_core.errors import AudioError, StoppedError
 from samplemind_core.settings import Limits
@@ -67,7 +67,7 @@ class Workbench:
         self.folder = folder
         self.audio = folder / "audio"
         self._folder = os.fspath(folder)
-        self.features = FeatureConfig()
+        self.features = USUAL_FEATURES
         self.row_bytes = 2 * math.prod(self.features.shape)
         self._journal, self._rows = folder / "journal", folder / "log_mel"
         self._known = self._read(stamp)

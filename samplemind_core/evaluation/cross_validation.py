@@ -193,9 +193,10 @@ def task_params(store: Store, dataset: Dataset, config: RunConfig, num_folds: in
     DataError
         If clips have several labels, there are too few sources, or no folds where they were asked for.
     """
-    from samplemind_core.data.dataset import require_one_label
+    from samplemind_core.data.dataset import fitted, require_one_label
 
     require_one_label(dataset)
+    config = fitted(config, dataset)
     clips = [clip for clip in store.versions.clips(dataset) if not clip.excluded and clip.label]
     deal(clips, np.array([clip.target for clip in clips], dtype=np.int64), num_folds, by, config.train.seed)
     return {

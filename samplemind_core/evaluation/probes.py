@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -185,16 +184,16 @@ def changed(
 
 @dataclass(frozen=True)
 class Remedy:
-    """What training could do about a probe: settings to raise, if there are any, and the reason in words."""
+    """What training could do about a probe: settings that go further, if there are any, and the reason in words."""
 
-    settings: dict[str, float | int]
+    settings: dict[str, float | int | str]
     about: str
 
 
 def remedy(probe: str, level: float, augment: AugmentConfig, features: FeatureConfig) -> Remedy:
-    """Return which augmentation comes nearest to a probe, as settings that go beyond a run's own.
+    """Return which setting comes nearest to a probe, where it goes beyond a run's own.
 
-    Where no augmentation is of the kind, ``settings`` is empty and ``about`` says so.
+    Where nothing is of the kind, ``settings`` is empty and ``about`` says so.
 
     Parameters
     ----------
@@ -206,40 +205,51 @@ def remedy(probe: str, level: float, augment: AugmentConfig, features: FeatureCo
         What the run was trained with.
     features : FeatureConfig
     """
-    settings: dict[str, float | int] = {}
+    settings: dict[str, float | int | str] = {}
     if probe == "pitch":
-        settings["freq_shift_bins"] = min(16, max(1, math.ceil(_bands(abs(level), features))))
-        about = "Spectra are moved up and down by some bands, which is near to a change of pitch."
-    elif probe in ("low_pass", "high_pass", "mp3", "old_sampler"):
-        settings["freq_mask_bins"] = min(64, max(8, features.n_mels // 4))
-        about = "Bands of frequencies are hidden at random. That is near to a lost band, though not the same."
+        settings["warp_semitones"] = min(12.0, abs(float(level)))
+        about = "The frequencies of spectra are moved up and down by up to this much."
+    elif probe == "tempo":
+        settings["stretch_percent"] = round(min(100.0, 100.0 * (max(level, 1.0 / level) - 1.0)))
+        about = "Spectra are stretched and squeezed in time by up to this much."
+    elif probe in ("low_pass", "mp3", "old_sampler"):
+        lowest_hz = {"low_pass": level, "mp3": 250.0 * level, "old_sampler": _OLD_RATE_HZ / 2}[probe]
+        settings["band_limit_hz"] = min(float(lowest_hz), 0.9 * features.max_hz)
+        about = "Half of the sounds lose what lies above a frequency from here on up."
+        if probe != "low_pass":
+            about += " That is near to what is lost here, though not the same."
+    elif probe == "high_pass":
+        settings["eq_db"] = 15.0
+        about = "The balance of bass and treble is changed at random. That is near to lost bass, though not the same."
+    elif probe == "silence" and features.align != "onset":
+        settings["align"] = "onset"
+        about = "The window then starts where the sound does, so that silence before it makes no difference."
     elif probe == "silence":
         settings["time_shift_ms"] = min(1_000.0, 1_000.0 * level)
-        about = "Sounds are moved earlier and later by up to this much."
+        about = "The window starts at the sound already. Sounds are moved earlier and later by up to this much."
     elif probe == "cut":
         settings["time_mask_ms"] = min(1_000.0, max(200.0, 500.0 * features.duration_s))
         about = "Stretches of time are hidden at random. That is near to a missing end, though not the same."
-    elif probe in ("reverb", "tempo"):
-        settings["gain_db"] = min(12.0, 0.4 * features.top_db)
-        about = "Decays are bent longer and shorter. That is near to a room or another tempo, though not the same."
-    elif probe == "gain":
+    elif probe == "reverb":
+        settings["room_s"] = 1.0
+        about = "Half of the sounds are put into rooms of up to so long a reverberation."
+    elif probe == "noise":
+        # The noise of training is told from the loudest cell of the picture, some 20 dB above the mean of its bands.
+        settings["noise_snr_db"] = min(max(10.0, 20.0 - level), 0.75 * features.top_db)
+        about = "Half of the sounds get noise, at least so far below their maximum."
+    else:
         about = (
             "Level alone changes nothing, as each sound is measured against its own maximum. What is lost is lost to "
             "clipping, and no augmentation clips sounds."
         )
-    else:
-        about = "No augmentation adds noise to the sounds. Training samples with noise in them would help."
-    current: dict[str, Any] = augment.model_dump()
-    raised = {name: value for name, value in settings.items() if value > current[name]}
+    current: dict[str, Any] = features.model_dump() | augment.model_dump()
+    raised = {name: value for name, value in settings.items() if _goes_beyond(name, value, current[name])}
     if settings and not raised:
         about = "The run was trained with as much of the nearest augmentation already; other training samples may help."
     return Remedy(raised, about)
 
 
-def _bands(semitones: float, features: FeatureConfig) -> float:
-    """Return how many mel bands a change of pitch spans at 1 kHz."""
-    from samplemind_core.audio.features import mel_frequencies
-
-    centres = mel_frequencies(features.n_mels + 2, features.fmin_hz, features.max_hz)
-    ends = np.interp([1_000.0, 1_000.0 * 2 ** (semitones / 12)], centres, np.arange(len(centres)))
-    return float(ends[1] - ends[0])
+def _goes_beyond(name: str, value: Any, current: Any) -> bool:
+    if name in ("noise_snr_db", "band_limit_hz"):  # the lower, the stronger; 0 is off
+        return bool(not current or value < current)
+    return bool(value != current) if isinstance(value, str) else bool(value > current)

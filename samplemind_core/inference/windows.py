@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samplemind_core.audio.onsets import find_onsets
+from samplemind_core.audio.window import onset
+from samplemind_core.config import FeatureConfig
 from samplemind_core.errors import ConfigError, EmptyAudioError
 
 if TYPE_CHECKING:
@@ -87,6 +89,8 @@ def analyse(
 ) -> Timeline:
     """Go through a whole file and name what sounds where.
 
+    Where the checkpoint's windows start at the onset, each window here starts at its first sound, too.
+
     ``hits`` cuts where something begins to sound, so that the network hears each hit as it was
     trained to: alone and from its start. What goes on for longer than the network's window is cut
     on. ``steps`` looks through overlapping windows at an even pace; every moment gets the mean of
@@ -125,7 +129,8 @@ def analyse(
         )
     sounding = _sounding(samples, rate)
     spans = _hits(samples, rate, size, sounding) if way == "hits" else _steps(len(samples), size, hop)
-    parts = [classifier.scores(batch) for batch in _batches(samples, spans, size, rate, fade=way == "hits")]
+    batches = _batches(samples, spans, features, fade=way == "hits")
+    parts = [classifier.scores(batch) for batch in batches]
     names = classifier.answer_names
     scores = np.concatenate(parts) if parts else np.zeros((0, len(names)))
     starts, ends = np.array([s for s, _ in spans], np.int64), np.array([e for _, e in spans], np.int64)
@@ -177,14 +182,18 @@ def _end_of_sound(start: int, end: int, sounding: NDArray[np.bool_], rate: int) 
 
 
 def _batches(
-    samples: NDArray[np.float32], spans: list[tuple[int, int]], size: int, rate: int, *, fade: bool
+    samples: NDArray[np.float32], spans: list[tuple[int, int]], features: FeatureConfig, *, fade: bool
 ) -> Iterator[NDArray[np.float32]]:
     """Yield windows (B, num_samples); a long file never lies in memory as all its windows."""
+    size, rate = features.num_samples, features.sample_rate_hz
     ramp = np.linspace(1.0, 0.0, max(2, round(_FADE_S * rate)), dtype=np.float32)
     for place in range(0, len(spans), BATCH):
         batch = np.zeros((len(spans[place : place + BATCH]), size), np.float32)
         for row, (start, end) in enumerate(spans[place : place + BATCH]):
-            piece = samples[start:end][:size]
+            piece = samples[start:end]
+            if features.align == "onset":
+                piece = piece[max(0, onset(piece, rate)) :]
+            piece = piece[:size]
             batch[row, : len(piece)] = piece
             if fade and end < len(samples) and len(piece) > len(ramp):
                 # The next hit begins here: without a ramp the cut would be heard as a click.

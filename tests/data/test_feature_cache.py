@@ -12,7 +12,7 @@ import torch
 from samplemind_core.audio.decode import decode
 from samplemind_core.audio.features import LogMel
 from samplemind_core.audio.window import fit_window
-from samplemind_core.config import FeatureConfig
+from samplemind_core.config import USUAL_FEATURES, FeatureConfig
 from samplemind_core.data import cache
 from samplemind_core.data.cache import cache_file, feature_cache
 from samplemind_core.data.dataset import load_clips
@@ -85,7 +85,7 @@ def test_a_clip_that_is_not_what_was_imported_is_named(
     with pytest.raises(DataError, match=clip.name):
         feature_cache(root, store, dataset, FEATURES)
     folder = cache_file(root, dataset.id, FEATURES).parent
-    made_by_import = cache_file(root, dataset.id, FeatureConfig()).name
+    made_by_import = cache_file(root, dataset.id, USUAL_FEATURES).name
     assert [path.name for path in folder.iterdir() if not path.name.endswith(".lock")] == [made_by_import]
 
 

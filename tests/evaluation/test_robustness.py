@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from samplemind_core.config import AugmentConfig, FeatureConfig, build_config
+from samplemind_core.audio.augment import augment
+from samplemind_core.config import AugmentConfig, FeatureConfig, RunConfig, apply_changes, build_config
 from samplemind_core.errors import DataError, NotFoundError, StoppedError
 from samplemind_core.evaluation import robustness as module
 from samplemind_core.evaluation.probes import PROBES, changed, remedy
@@ -185,13 +186,20 @@ def test_remedies_raise_what_there_is_and_admit_what_there_is_not() -> None:
         for level in probe.levels:
             found = remedy(name, level, plain, features)
             assert found.about.endswith(".")
-            AugmentConfig.model_validate(plain.model_dump() | found.settings)
-    assert remedy("silence", 0.1, plain, features).settings == {"time_shift_ms": 100.0}
-    shift = remedy("pitch", 3, plain, features).settings["freq_shift_bins"]
-    assert remedy("pitch", -3, plain, features).settings["freq_shift_bins"] == shift > 1
-    assert remedy("gain", 24, plain, features).settings == {}
+            changed = apply_changes(RunConfig(augment=plain, features=features), found.settings)
+            augment(torch.full((1, *features.shape), -40.0), changed.augment, changed.features, torch.Generator())
+            assert bool(found.settings) == (name != "gain")
+    assert remedy("silence", 0.1, plain, features).settings == {"align": "onset"}
+    aligned = FeatureConfig(align="onset")
+    assert remedy("silence", 0.1, plain, aligned).settings == {"time_shift_ms": 100.0}
+    assert remedy("pitch", -3, plain, features).settings == {"warp_semitones": 3.0}
+    assert remedy("tempo", 0.5, plain, features).settings == {"stretch_percent": 100}
+    assert remedy("tempo", 1.1, plain, features).settings == {"stretch_percent": 10}
     assert "no augmentation" in remedy("gain", 24, plain, features).about
-    assert remedy("noise", 0, plain, features).settings == {}
-    strong = AugmentConfig(time_shift_ms=500.0)
-    assert remedy("silence", 0.1, strong, features).settings == {}
-    assert "already" in remedy("silence", 0.1, strong, features).about
+    assert remedy("noise", -40, plain, features).settings == {"noise_snr_db": 60.0}
+    strong = AugmentConfig(time_shift_ms=500.0, band_limit_hz=2_000.0, noise_snr_db=30.0)
+    assert remedy("silence", 0.1, strong, aligned).settings == {}
+    assert "already" in remedy("silence", 0.1, strong, aligned).about
+    assert remedy("low_pass", 4_000, strong, features).settings == {}
+    assert remedy("low_pass", 1_000, strong, features).settings == {"band_limit_hz": 1_000.0}
+    assert remedy("noise", 0, strong, features).settings == {"noise_snr_db": 20.0}

@@ -143,12 +143,12 @@ def test_what_the_network_hears_is_a_sound_with_warnings(ask):
 
 
 def test_a_stored_spectrogram_is_read_without_computing(ask, space, monkeypatch):
-    from samplemind_core.config import FeatureConfig
+    from samplemind_core.config import USUAL_FEATURES
     from samplemind_core.data.cache import cache_file
 
-    file = cache_file(space.root, "d2", FeatureConfig())
+    file = cache_file(space.root, "d2", USUAL_FEATURES)
     file.parent.mkdir(parents=True, exist_ok=True)
-    np.save(file, np.full((40, *FeatureConfig().shape), -40.0, np.float16))
+    np.save(file, np.full((40, *USUAL_FEATURES.shape), -40.0, np.float16))
     clip_id = ask("ids").json()["ids"][5]  # it has no audio
     picture = ask(f"clips/{clip_id}").json()["log_mel"]
     assert set(base64.b64decode(picture["levels"])) == {127}

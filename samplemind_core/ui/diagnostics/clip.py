@@ -55,9 +55,9 @@ def _details(picked: Picked, clip: Clip) -> None:
 
 
 def _features() -> Any:
-    from samplemind_core.config import FeatureConfig
+    from samplemind_core.config import USUAL_FEATURES
 
-    return FeatureConfig()
+    return USUAL_FEATURES
 
 
 def _answers(picked: Picked, clip_id: int) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from samplemind_core.config import RunConfig
+from samplemind_core.config import RunConfig, apply_changes
 from samplemind_core.errors import SampleMindError
 from samplemind_core.server import clip_url
 from samplemind_core.ui import parts, words
@@ -225,11 +225,16 @@ def _remedy(picked: Picked, model: PickedModel, curve: Curve, step: Step) -> Non
     st.markdown(parts.safe(found.about))
     if not found.settings:
         return
-    current = config.augment.model_dump()
-    parts.facts({words.setting(name): f"{current[name]:g} → {value:g}" for name, value in found.settings.items()})
+    current = config.features.model_dump() | config.augment.model_dump()
+    parts.facts(
+        {
+            words.setting(name): f"{value}, not {current[name]}"
+            if isinstance(value, str)
+            else f"{current[name]:g} → {value:g}"
+            for name, value in found.settings.items()
+        }
+    )
     st.caption("Everything else as in this run. Compare the two here when it has ended: it may cost clean accuracy.")
     if st.button(f"Train again against {probe.title.lower()}", icon=":material/model_training:", key="withstood-train"):
-        augment = config.augment.model_copy(update=found.settings)
-        changed = RunConfig.model_validate(config.model_dump() | {"augment": augment.model_dump()})
-        run = workspace().submit(model.run.dataset_id, changed, owner=owner())
+        run = workspace().submit(model.run.dataset_id, apply_changes(config, found.settings), owner=owner())
         go("train", run=run.id)

@@ -175,8 +175,10 @@ def _pooling(network: Opened, voice: Voice) -> None:
     waveform = voice.at(rate)[: network.features.num_samples]
     here = np.pad(waveform, (0, max(0, network.features.num_samples - len(waveform))))
     moved = np.concatenate([gap, here])[: network.features.num_samples]
-    found = changes_when_later(network.model, np.stack([fit_window(x, network.features)[0] for x in (here, moved)]),
-                               network.features)  # fmt: skip
+    # Cut as they are: a network whose window waits for the onset would not notice at all.
+    as_they_are = network.features.model_copy(update={"align": "none"})
+    windows = np.stack([fit_window(x, as_they_are)[0] for x in (here, moved)])
+    found = changes_when_later(network.model, windows, network.features)
     section("How much each stage notices")
     st.markdown(
         f"For the same sound {later_ms} ms later the picture changes by **{found[0].change:.0%}** of its size, and "

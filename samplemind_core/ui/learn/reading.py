@@ -303,21 +303,21 @@ def _own_packs(dataset_id: str) -> None:
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _own_scores(root: str, dataset_id: str, fingerprint: str) -> tuple[int, int, tuple[SplitScore, SplitScore]]:
-    from samplemind_core.config import FeatureConfig
+    from samplemind_core.config import USUAL_FEATURES
     from samplemind_core.data.dataset import load_clips
     from samplemind_core.learn.leakage import score_dataset
 
-    data = load_clips(workspace().root, workspace().store, workspace().dataset(dataset_id), FeatureConfig())
+    data = load_clips(workspace().root, workspace().store, workspace().dataset(dataset_id), USUAL_FEATURES)
     return score_dataset(data, MOST_CLIPS)
 
 
 def _ready() -> dict[str, Dataset]:
     """Return the datasets whose spectrograms are there: a lesson makes none of thousands of clips."""
-    from samplemind_core.config import FeatureConfig
+    from samplemind_core.config import USUAL_FEATURES
     from samplemind_core.data.cache import cache_file
 
     found = [item for item in workspace().datasets() if item.kind == "audio" and not item.multi_label]
-    return {item.id: item for item in found if cache_file(workspace().root, item.id, FeatureConfig()).exists()}
+    return {item.id: item for item in found if cache_file(workspace().root, item.id, USUAL_FEATURES).exists()}
 
 
 def _scores(scores: tuple[SplitScore, SplitScore]) -> None:
