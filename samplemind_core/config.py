@@ -306,6 +306,14 @@ class RunConfig(Config):
     augment: AugmentConfig = AugmentConfig()
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
+    extended_at: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (), description="Epochs after which the run was extended; no setting, set by extending it."
+    )
+
+    @property
+    def planned_epochs(self) -> int:
+        """How many epochs were planned before anybody extended the run."""
+        return self.extended_at[0] if self.extended_at else self.train.epochs
 
 
 SECTIONS: dict[str, type[Config]] = {
@@ -551,6 +559,7 @@ def flatten(config: RunConfig) -> dict[str, Any]:
     """Return ``{"train.lr": 0.001, …}`` for tables, comparisons and logs."""
     data = config.model_dump(mode="json")
     flat: dict[str, Any] = {"preset": data.pop("preset")}
+    del data["extended_at"]
     for section, values in data.items():
         flat |= {f"{section}.{name}": value for name, value in values.items()}
     return flat

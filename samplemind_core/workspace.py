@@ -300,7 +300,7 @@ class Workspace:
             name=chosen,
             dataset_id=found.id,
             status="queued",
-            config=config.model_dump(mode="json"),
+            config=config.model_copy(update={"extended_at": ()}).model_dump(mode="json"),
             owner=owner or machine_user(),
             created_at=now,
             queued_at=now,
@@ -416,6 +416,12 @@ class Workspace:
         resumed = self.store.runs.requeue(self.run(run).id, RESUMABLE, by)
         self.tend(now=True)
         return resumed
+
+    def extend(self, run: str, epochs: int, by: str = "") -> Run:
+        """Let a finished run train for more epochs; see :func:`training.control.extend_run`."""
+        extended = control.extend_run(self.store, self.settings, self.run(run), epochs, by)
+        self.tend(now=True)
+        return extended
 
     def describe_run(
         self, run: str, *, name: str | None = None, notes: str | None = None, tags: Sequence[str] | None = None

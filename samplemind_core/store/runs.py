@@ -208,8 +208,10 @@ class Runs:
             _event(session, run_id, wish, f"{by or 'Somebody'} asked this run to {wish}")
             return row.status  # type: ignore[return-value]
 
-    def requeue(self, run_id: str, allowed: Sequence[RunStatus], by: str = "") -> Run:
-        """Put an ended run back into the queue, to go on from its last checkpoint."""
+    def requeue(
+        self, run_id: str, allowed: Sequence[RunStatus], by: str = "", *, config: dict[str, Any] | None = None
+    ) -> Run:
+        """Put an ended run back into the queue, to go on from its last checkpoint, perhaps for longer (``config``)."""
         with self._db.write() as session:
             row = _locked(session, run_id)
             if row.status not in allowed:
@@ -222,6 +224,8 @@ class Runs:
             row.status, row.queued_at, row.stop_requested, row.worker = "queued", time.time(), False, None
             row.ended_at = row.end_reason = row.error = None
             row.paused = False
+            if config is not None:
+                _assign(row, {"config": config, "progress": row.progress | {"epochs": config["train"]["epochs"]}})
             _event(session, run_id, "resumed", f"{by or 'Somebody'} asked this run to go on")
             session.flush()
             return _run(row)

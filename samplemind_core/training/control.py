@@ -6,9 +6,11 @@ import shutil
 import time
 from collections.abc import Iterable, Sequence
 
+from samplemind_core.config import RunConfig, apply_changes
 from samplemind_core.errors import ConfigError, JobError, NotFoundError
 from samplemind_core.settings import Settings
 from samplemind_core.store import Run, Store
+from samplemind_core.store.records import RESUMABLE
 from samplemind_core.training.jobs import run_folder
 
 MAX_NOTES = 4_000
@@ -73,6 +75,28 @@ def describe_run(
         "tags": None if tags is None else checked_tags(tags),
     }
     return store.runs.describe(run_id, **{field: value for field, value in given.items() if value is not None})
+
+
+def extend_run(store: Store, settings: Settings, run: Run, epochs: int, by: str = "") -> Run:
+    """Queue a finished run again, to train for so many more epochs; see :func:`training.schedule.planned_lr`.
+
+    Raises
+    ------
+    JobError
+        If it has not finished, or left nothing to go on from.
+    ConfigError
+        If it would become longer than any run may be.
+    """
+    if run.status != "finished":
+        advice = "Resume it first." if run.status in RESUMABLE else "Wait for its end."
+        raise JobError(f"Run '{run.name}' is {run.status}; only a finished one can be extended.", advice)
+    last = next((kept for kept in store.runs.checkpoints(run.id) if kept.kind == "last"), None)
+    if last is None or not (settings.root / last.path).exists():
+        raise JobError(f"Run '{run.name}' has no last checkpoint to go on from.", "Start a new run with its settings.")
+    config = RunConfig.model_validate(run.config)
+    changed = apply_changes(config, {"train.epochs": last.epoch + epochs})
+    longer = changed.model_copy(update={"extended_at": (*config.extended_at, last.epoch)})
+    return store.runs.requeue(run.id, ("finished",), by, config=longer.model_dump(mode="json"))
 
 
 def still_there(run: Run) -> Run:

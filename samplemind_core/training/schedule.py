@@ -6,7 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from samplemind_core.config import TrainConfig
+from samplemind_core.config import RunConfig, TrainConfig
+
+TAIL_START = 0.1
+"""Share of the peak rate at which an extension of a run begins, where the schedule had come to its end."""
 
 PLATEAU_THRESHOLD = 1e-4  # relative; PyTorch's default for ReduceLROnPlateau
 
@@ -30,6 +33,25 @@ def scheduled_lr(config: TrainConfig, step: int, num_steps: int) -> float:
             return config.lr * (step + 1) / (rise + 1)
         return _cosine(config.lr, 0.0, (step - rise) / max(1, num_steps - 1 - rise))
     return config.lr
+
+
+def planned_lr(config: RunConfig, step: int, steps_per_epoch: int) -> float:
+    """Return the learning rate of a step (0-based) of a run that may have been extended.
+
+    Where the schedule has come to its end (``onecycle``, ``cosine``), each extension is a tail of its own:
+    from a tenth of the peak rate along a cosine to where the schedule ends. ``plateau`` and ``constant``
+    go on as they were. What a step gets depends on the configuration alone, so that a resumed run repeats it.
+    """
+    train, marks = config.train, config.extended_at
+    started = [mark for mark in marks if step >= mark * steps_per_epoch]
+    if not started or train.schedule not in ("onecycle", "cosine"):
+        planned = config.planned_epochs
+        first = train if planned == train.epochs else train.model_copy(update={"epochs": planned})
+        return scheduled_lr(first, step, planned * steps_per_epoch)
+    begin = started[-1]
+    end = marks[len(started)] if len(started) < len(marks) else train.epochs
+    progress = (step - begin * steps_per_epoch) / max(1, (end - begin) * steps_per_epoch - 1)
+    return _cosine(TAIL_START * train.lr, train.lr / 2_500 if train.schedule == "onecycle" else 0.0, progress)
 
 
 @dataclass

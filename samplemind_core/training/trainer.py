@@ -40,7 +40,7 @@ from samplemind_core.training.monitor import WORDS, rank
 from samplemind_core.training.observer import Observer, Outcome
 from samplemind_core.training.optimizers import build_optimizer
 from samplemind_core.training.places import MIXUP, epoch_order, place_chance, place_seed
-from samplemind_core.training.schedule import Plateau, scheduled_lr, should_stop_early
+from samplemind_core.training.schedule import Plateau, planned_lr, should_stop_early
 from samplemind_core.training.training_data import TrainingData, check
 
 EVAL_BATCH = 256
@@ -172,7 +172,7 @@ class Trainer:
         config = self.train_config
         step = (self.epoch - 1) * self.steps_per_epoch + self.step
         self._reseed(self.epoch, self.step + 1)
-        lr = scheduled_lr(config, step, config.epochs * self.steps_per_epoch) * self.plateau.scale
+        lr = planned_lr(self.config, step, self.steps_per_epoch) * self.plateau.scale
         for group in self.optimizer.param_groups:
             group["lr"] = lr
 
@@ -257,7 +257,8 @@ class Trainer:
             self.save_last()
         self.observer.on_epoch(epoch)
         assert self.best_epoch is not None
-        if should_stop_early(self.train_config, epoch.epoch, self.best_epoch):
+        # An extension gets its own patience.
+        if should_stop_early(self.train_config, epoch.epoch, max(self.best_epoch, *self.config.extended_at, 0)):
             return (
                 f"Stopped early in epoch {epoch.epoch}: {WORDS[self.train_config.monitor][0]} had not improved for "
                 f"{epoch.epoch - self.best_epoch} epochs. The best is epoch {self.best_epoch}."
@@ -308,7 +309,9 @@ class Trainer:
             If it belongs to another configuration or dataset, or cannot be read.
         """
         info = read_info(path)
-        same_run = info.config == self.config.model_copy(update={"train": info.config.train})
+        # A run may train for longer than it was meant to; what the network is stays.
+        longer = {"train": info.config.train, "extended_at": info.config.extended_at}
+        same_run = info.config == self.config.model_copy(update=longer)
         if (
             not info.state
             or not same_run
@@ -375,7 +378,7 @@ class Trainer:
         """Take this epoch into the mean of the last ones, and measure the batch norms that belong to it."""
         config = self.train_config
         assert self.averaged is not None
-        if self.epoch <= config.epochs * (1 - config.swa_share):
+        if self.epoch <= self.config.planned_epochs * (1 - config.swa_share):
             return
         add_to_mean(self.averaged, self.model, self.num_averaged)
         self.num_averaged += 1
@@ -387,7 +390,7 @@ class Trainer:
         if not settings.enabled:
             return log_mel, targets
         log_mel = augment(log_mel, settings, features, self.generator)
-        in_time = self.epoch <= settings.mixup_until * self.train_config.epochs
+        in_time = self.epoch <= settings.mixup_until * self.config.planned_epochs
         chance = place_chance(self.train_config.seed, self.epoch, self.step + 1, MIXUP)
         if settings.mixup_alpha and in_time and chance < settings.mixup_share:
             one_hot = functional.one_hot(targets, len(self.data.class_names)).to(log_mel.dtype)

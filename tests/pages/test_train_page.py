@@ -175,3 +175,22 @@ def test_an_interrupted_run_says_what_is_left(visit, seeded):
     app = visit("train", run=run.id)
     assert "This run was cut off." in app.warning[0].value
     assert app.button(key="resume").label == "Resume"
+
+
+def test_a_finished_run_trains_longer(visit, seeded):
+    file = seeded.root / "runs" / "r1" / "last.safetensors"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"weights")
+    values = {"kind": "last", "epoch": 3, "path": "runs/r1/last.safetensors", "val_loss": 1.0, "val_accuracy": 0.5}
+    seeded.store.runs.put_checkpoint("r1", values | {"num_bytes": 7})
+    app = visit("train", run="r1")
+    assert "starts again at a tenth of its peak" in text(app)
+    app.number_input(key="extend-epochs-r1").set_value(4)
+    app.button(key="extend-go").click().run()
+    config = RunConfig.model_validate(seeded.run("r1").config)
+    assert (seeded.run("r1").status, config.train.epochs, config.extended_at) == ("queued", 7, (3,))
+    # A run made from it starts from its settings, not from its history.
+    app = visit("train", new="1", based_on="r1")
+    app.text_input(key="new-name").set_value("again").run()
+    app.button(key="start").click().run()
+    assert seeded.run("again").config["extended_at"] == []

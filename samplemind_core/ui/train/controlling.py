@@ -6,12 +6,22 @@ import time
 
 import streamlit as st
 
+from samplemind_core.config import RunConfig
 from samplemind_core.store import Run
 from samplemind_core.store.records import RESUMABLE
 from samplemind_core.training.control import MAX_NOTES
 from samplemind_core.ui import parts, words
 from samplemind_core.ui.state import error_boundary, is_mine, owner, workspace
 from samplemind_core.ui.train.starting import tag_field
+
+_TAIL = "The learning rate starts again at a tenth of its peak and falls along a cosine"
+EXTENDED = {
+    "onecycle": f"{_TAIL} to almost nothing over the added epochs.",
+    "cosine": f"{_TAIL} to zero over the added epochs.",
+    "plateau": "The learning rate goes on where it was, and still drops when validation loss stalls.",
+    "constant": "The learning rate stays as it was.",
+}
+"""What becomes of the learning rate of a run that goes on beyond its end, by schedule."""
 
 DELETED = "train-deleted"
 """Session state: the run that this viewer deleted last, offered to be brought back."""
@@ -28,6 +38,8 @@ def actions(run: Run) -> None:
             with error_boundary():
                 workspace().resume(run.id, by=owner())
                 st.rerun()
+    if run.status == "finished":
+        _extend(run)
     _more(run)
     if st.button("New run", type="primary", icon=":material/add:", key="new"):
         st.query_params.from_dict({"new": "1", "dataset": run.dataset_id})
@@ -54,6 +66,19 @@ def _halt(run: Run, label: str, icon: str, *, pause: bool) -> None:
         with error_boundary():
             workspace().stop(run.id, by=owner(), pause=pause)
             st.rerun()
+
+
+def _extend(run: Run) -> None:
+    train = RunConfig.model_validate(run.config).train
+    with st.popover("Train longer", icon=":material/more_time:", key="extend"):
+        more = st.number_input(
+            "Further epochs", 1, 10_000, max(5, min(50, train.epochs // 2)), key=f"extend-epochs-{run.id}"
+        )
+        st.caption(EXTENDED[train.schedule])
+        if st.button("Go on", icon=":material/play_arrow:", key="extend-go"):
+            with error_boundary():
+                workspace().extend(run.id, int(more), by=owner())
+                st.rerun()
 
 
 def _more(run: Run) -> None:

@@ -1,158 +1,72 @@
-"""What can be done about a verdict: each remedy is a change of settings, started as a new run with one click."""
+"""What can be done about a verdict: a change of settings as a new run, or something to do with this one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
 
-from samplemind_core.config import RunConfig, apply_changes, flatten
-from samplemind_core.store import Run
+from samplemind_core.config import RunConfig, apply_changes
+from samplemind_core.store import Epoch, Run
+from samplemind_core.training.remedies import Case, remedies_for
 from samplemind_core.ui import parts
 from samplemind_core.ui.places import go
 from samplemind_core.ui.state import error_boundary, is_mine, owner, workspace
 from samplemind_core.ui.train.differences import differences, value_words
 
-MOST = 4
+MOST = 5
+_ICONS = {"take_best": ":material/flag:", "more_epochs": ":material/more_time:", "check_data": ":material/fact_check:"}
 
 
-@dataclass(frozen=True)
-class Remedy:
-    """One thing to try: its name, why it may help, and the settings that are it."""
-
-    name: str
-    title: str
-    why: str
-    changes: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def link(self) -> str:
-        """The changes as a link to a new run gives them (``set=…``)."""
-        return ",".join(
-            f"{path}={value:g}" if isinstance(value, float) else f"{path}={'' if value is None else value}"
-            for path, value in self.changes.items()
-        )
-
-
-def remedies(verdict: str, config: RunConfig) -> list[Remedy]:
-    """Return what to try about a verdict, the most likely first; nothing that the settings already hold.
-
-    Parameters
-    ----------
-    verdict : str
-        As :func:`training.health.assess` names it.
-    config : RunConfig
-        The settings of the run.
-    """
-    known = {remedy.name: remedy for remedy in _all(config)}
-    wanted = _FOR.get(verdict, ())
-    return [known[name] for name in wanted if name in known][:MOST]
-
-
-_FOR: dict[str, tuple[str, ...]] = {
-    "overfitting": ("augment", "decay", "smaller", "dropout"),
-    "underfitting": ("longer", "larger", "faster", "freer"),
-    "plateau": ("onecycle", "slower", "larger", "longer"),
-    "unstable": ("slower", "clip", "onecycle"),
-    "diverging": ("much_slower", "clip"),
-    "not_learning": ("much_slower", "faster"),
-}
-"""Remedies by verdict, the most likely first."""
-
-
-def _all(config: RunConfig) -> list[Remedy]:
-    train, augment, model = config.train, config.augment, config.model
-    stronger = {
-        "augment.time_shift_ms": max(50.0, min(200.0, 2 * augment.time_shift_ms)),
-        "augment.freq_mask_bins": max(12, min(32, 2 * augment.freq_mask_bins)),
-        "augment.time_mask_ms": max(120.0, min(400.0, 2 * augment.time_mask_ms)),
-        "augment.mixup_alpha": max(0.2, augment.mixup_alpha),
-    }
-    rate, decay = train.lr, train.weight_decay
-    found = [
-        Remedy("augment", "More augmentation", "Each epoch hears every sample more changed than before.", stronger),
-        Remedy(
-            "decay",
-            "More weight decay",
-            "Each step pulls every weight a little harder towards zero.",
-            {"train.weight_decay": min(0.5, max(1e-2, _round(5 * decay)))},
-        ),
-        Remedy(
-            "smaller",
-            "Smaller network",
-            "It has less room to remember single samples.",
-            {"model.width": max(0.125, model.width / 2)},
-        ),
-        Remedy(
-            "dropout",
-            "More dropout",
-            "More of what the network found is hidden at each step.",
-            {"model.dropout": min(0.6, round(model.dropout + 0.2, 3))},
-        ),
-        Remedy("longer", "Train longer", "It was still learning.", {"train.epochs": min(10_000, 2 * train.epochs)}),
-        Remedy("larger", "Larger network", "It has more room to learn.", {"model.width": min(8.0, 2 * model.width)}),
-        Remedy("faster", "Higher learning rate", "Each step goes further.", {"train.lr": min(10.0, _round(3 * rate))}),
-        Remedy(
-            "freer",
-            "Less regularisation",
-            "Less is hidden from the network while it learns.",
-            {"model.dropout": 0.0, "train.weight_decay": min(decay, 1e-4), "augment.mixup_alpha": 0.0},
-        ),
-        Remedy("slower", "Lower learning rate", "Each step is more careful.", {"train.lr": _round(rate / 3)}),
-        Remedy("much_slower", "Learning rate ÷ 10", "Each step is far more careful.", {"train.lr": _round(rate / 10)}),
-        Remedy("clip", "Gradient clipping", "No single batch can throw the weights far.", {"train.grad_clip": 1.0}),
-        Remedy(
-            "onecycle",
-            "One-cycle schedule",
-            "The rate rises, then falls to nearly nothing, which settles the weights.",
-            {"train.schedule": "onecycle"},
-        ),
-    ]
-    current = flatten(config)
-    return [one for one in found if any(current[path] != value for path, value in one.changes.items())]
-
-
-def _round(value: float) -> float:
-    """Return a number that somebody would type."""
-    return float(f"{value:.2g}")
-
-
-def draw_remedies(run: Run, verdict: str) -> None:
-    """Draw what can be done about a verdict as buttons; nothing where nothing needs doing."""
+def draw_remedies(run: Run, latest: Epoch) -> None:
+    """Draw what can be done about the verdict of a run's latest epoch; nothing where nothing needs doing."""
     config = RunConfig.model_validate(run.config)
-    offered = remedies(verdict, config)
-    take = verdict == "overfitting" and run.best_epoch is not None
-    if not offered and not take and verdict != "suspicious":
+    offered = remedies_of(run, latest, config)[:MOST]
+    if not offered:
         return
-    st.caption("What may help, each as a new run with this one change:" if offered else "What may help:")
+    st.caption("What may help. A change of settings opens a new run with this one change, to look over and start.")
     with st.container(horizontal=True, key="remedies"):
-        if take:
-            _take_best(run)
-        for remedy in offered:
-            help_text = f"{remedy.why} {_words(config, remedy.changes)}"
-            if st.button(remedy.title, key=f"remedy-{remedy.name}", icon=":material/healing:", help=help_text):
-                st.query_params.from_dict(
-                    {"new": "1", "dataset": run.dataset_id, "based_on": run.id, "set": remedy.link}
-                )
-                st.rerun()
-        if verdict in ("suspicious", "not_learning") and st.button(
-            "Check the dataset", key="remedy-dataset", icon=":material/fact_check:", help="Copies, leakage, odd labels."
-        ):
-            go("data", dataset=run.dataset_id, section="health")
+        for place, remedy in enumerate(offered):
+            action, changes = str(remedy.get("action", "")), dict(remedy.get("changes", {}))
+            icon = _ICONS.get(action, ":material/healing:")
+            told = f"{remedy['why']} {change_words(config, changes)}".strip()
+            if st.button(parts.safe(remedy["title"]), key=f"remedy-{place}", icon=icon, help=told):
+                with error_boundary():
+                    _apply(run, action, changes)
 
 
-def _take_best(run: Run) -> None:
-    title = f"{'Stop and take' if run.status == 'running' else 'Take'} epoch {run.best_epoch}"
-    text = "The checkpoint of the epoch with the lowest validation loss is kept; this opens it in Diagnostics."
-    if st.button(title, key="remedy-take", icon=":material/flag:", help=text):
-        with error_boundary():
-            if run.status == "running" and is_mine(run.owner):
-                workspace().stop(run.id, by=owner())
-            go("diagnostics", dataset=run.dataset_id, a=f"{run.id}:best")
+def remedies_of(run: Run, latest: Epoch, config: RunConfig) -> Sequence[Mapping[str, Any]]:
+    """Return what the verdict names, or what is known of its kind where an older run kept none."""
+    named = latest.health.get("remedies")
+    if named is not None:
+        return list(named)
+    case = Case(config, run.best_epoch or latest.epoch, latest.epoch)
+    return [remedy.as_dict() for remedy in remedies_for(str(latest.health.get("verdict", "")), case)]
 
 
-def _words(config: RunConfig, changes: Mapping[str, Any]) -> str:
+def link_of(changes: Mapping[str, Any]) -> str:
+    """Return changes as a link to a new run gives them (``set=…``)."""
+    return ",".join(f"{path}={'' if value is None else value!r}".replace("'", "") for path, value in changes.items())
+
+
+def change_words(config: RunConfig, changes: Mapping[str, Any]) -> str:
+    """Return changes of settings as a sentence; empty where there are none."""
     rows = differences(config, apply_changes(config, changes))
-    return "; ".join(f"{parts.safe(row.sentence)} (was {value_words(row.before)})" for row in rows) + "."
+    text = "; ".join(f"{row.sentence} (was {value_words(row.before)})" for row in rows)
+    return f"{parts.safe(text)}." if text else ""
+
+
+def _apply(run: Run, action: str, changes: Mapping[str, Any]) -> None:
+    if action == "take_best":
+        if run.status == "running" and is_mine(run.owner):
+            workspace().stop(run.id, by=owner())
+        go("diagnostics", dataset=run.dataset_id, a=f"{run.id}:best")
+    if action == "check_data":
+        go("data", dataset=run.dataset_id, section="health")
+    if action == "more_epochs" and run.status == "finished":
+        more = int(changes.get("train.epochs", 0)) - RunConfig.model_validate(run.config).train.epochs
+        workspace().extend(run.id, max(1, more), by=owner())
+        st.rerun()
+    st.query_params.from_dict({"new": "1", "dataset": run.dataset_id, "based_on": run.id, "set": link_of(changes)})
+    st.rerun()

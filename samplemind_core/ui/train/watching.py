@@ -9,7 +9,7 @@ import streamlit as st
 
 from samplemind_core.config import PRESETS, RunConfig, flatten
 from samplemind_core.errors import NotFoundError
-from samplemind_core.store import Checkpoint, Run
+from samplemind_core.store import Checkpoint, Epoch, Run
 from samplemind_core.store.records import ACTIVE
 from samplemind_core.ui import hints, parts, words
 from samplemind_core.ui.epoch_scrubber import epoch_scrubber
@@ -58,18 +58,19 @@ def status(run_id: str) -> None:
             parts.status_badge(run, with_epoch=False)
             owner_badge(run)
             actions(run)
-        verdict = _verdict(run)
+        latest = _latest(run)
+        verdict = str(latest.health.get("verdict", "")) if latest else ""
         live_verdict(
             run.id, signal(run.status, run.paused, verdict), key=f"verdict-{run.id}", on_change=_draw_page_again
         )
         ending(run)
-        if verdict:
-            draw_remedies(run, verdict)
+        if latest is not None:
+            draw_remedies(run, latest)
 
 
-def _verdict(run: Run) -> str:
+def _latest(run: Run) -> Epoch | None:
     epochs = workspace().epochs(run.id, max(0, int(run.progress.get("epoch", 0) or 0) - 2))
-    return str(epochs[-1].health.get("verdict", "")) if epochs else ""
+    return epochs[-1] if epochs else None
 
 
 def _draw_page_again() -> None:
@@ -80,7 +81,8 @@ def _draw_page_again() -> None:
 def charts(run: Run, runs: list[Run]) -> None:
     """Draw the curves of a run, the learning rate and the recall of each class."""
     ghosts, log, smoothing = chart_options(run, runs)
-    shared: dict[str, Any] = {"ghosts": ghosts, "smoothing": smoothing}
+    extended = RunConfig.model_validate(run.config).extended_at
+    shared: dict[str, Any] = {"ghosts": ghosts, "smoothing": smoothing, "extended": extended}
     left, right = st.columns(2)
     with left, st.container(border=True):
         hints.section("Loss", "loss")
