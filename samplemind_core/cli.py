@@ -320,6 +320,9 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Show accuracy, balanced accuracy, per-class figures and the confusion matrix."""
+    from samplemind_core.commands_diagnostics import show_labels
+    from samplemind_core.evaluation.multi_label import LabelEvaluation
+
     with _failing(as_json), err.status("Judging"):
         workspace = Workspace()
         evaluation = workspace.evaluate(checkpoint, dataset=dataset, split=split)
@@ -328,6 +331,8 @@ def evaluate(
         err.print(note, markup=False)
     if as_json:
         _print_json({"checkpoint": checkpoint, "split": split, **evaluation.as_dict()})
+    elif isinstance(evaluation, LabelEvaluation):
+        show_labels(evaluation, split)
     else:
         _show_evaluation(evaluation, split)
 
@@ -503,9 +508,12 @@ def _follow(workspace: Workspace, run: Run, as_json: bool) -> Run:
 def _show_epoch(epoch: Epoch, total: int, as_json: bool) -> None:
     if as_json:
         _print_json(epoch.as_dict(), compact=True)
+    train, val, score = epoch.train_accuracy, epoch.val_accuracy, "accuracy"
+    if "val_map" in epoch.health:
+        train, val, score = epoch.health["probe_map"], epoch.health["val_map"], "mAP"
     err.print(
         f"epoch {epoch.epoch:>3}/{total}  loss {epoch.train_loss:.3f} / {epoch.val_loss:.3f}  "
-        f"accuracy {epoch.train_accuracy:.1%} / {epoch.val_accuracy:.1%}  (train / validation)  "
+        f"{score} {train:.1%} / {val:.1%}  (train / validation)  "
         f"{epoch.clips_per_s:,.0f} clips/s  {epoch.health['title'].lower()}",
         markup=False,
     )
@@ -583,12 +591,12 @@ def _answer_table(
         return
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    names = classifier.class_names
-    writer.writerow([*SEGMENT_COLUMNS, "error"] if windows else answer_columns(names))
+    names, several = classifier.class_names, classifier.info.several_labels
+    writer.writerow([*SEGMENT_COLUMNS, "error"] if windows else answer_columns(names, several_labels=several))
 
     def keep(result: Result, segment: Segment | None) -> None:
         if not windows:
-            writer.writerow(answer_row(result, names))
+            writer.writerow(answer_row(result, names, several_labels=several))
         elif segment is None:
             failed = answer_row(result, ())
             writer.writerow([failed[0], *([""] * (len(SEGMENT_COLUMNS) - 1)), failed[-1]])
@@ -605,7 +613,10 @@ def _show_answer(result: Result, top: int, as_json: bool) -> None:
     elif result.error is not None:
         print(result.name, "–", result.error, sep="\t", flush=True)  # rich would expand the tabs
     else:
-        shown = [part for label, sure in result.ranked()[:top] for part in (label, f"{sure:.1%}")]
+        ranked = result.ranked()[:top]
+        if result.several_labels and top == 1:  # as many as reach their thresholds
+            ranked = [(label, result.probs[label]) for label in result.labels]
+        shown = [part for label, sure in ranked for part in (label, f"{sure:.1%}")] or [result.shown_label]
         print(result.name, *shown, *(["undecided"] if result.undecided else []), sep="\t", flush=True)
 
 

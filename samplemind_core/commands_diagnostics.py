@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from samplemind_core.terminal import Json, OtherDataset, Split, err, failing, out, print_json, table
 from samplemind_core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from samplemind_core.evaluation.multi_label import LabelEvaluation
 
 
 def errors(
@@ -88,5 +91,34 @@ def calibrate(
                 f"{before.brier:.3f}",
             )
             for split, (before, after) in measured.items()
+        ],
+    )
+
+
+def show_labels(found: LabelEvaluation, split: str) -> None:
+    """Print how a checkpoint that names several labels fares."""
+    low, high = found.mean_ap_interval
+    out.print(
+        f"mean average precision {found.mean_ap:.1%} (95 % interval {low:.1%} to {high:.1%}), "
+        f"lwlrap {found.lwlrap:.3f}, micro F1 {found.micro_f1:.3f}, macro F1 {found.macro_f1:.3f}, "
+        f"exactly the right labels on {found.exact:.1%} of {found.num_clips:,} {split} clips",
+        markup=False,
+    )
+    table(
+        ("class", "average precision", "precision", "recall", "F1", "named from", "clips", "found", "missed", "wrong"),
+        [
+            (
+                row.label,
+                *(
+                    "–" if share is None else f"{share:.3f}"
+                    for share in (row.average_precision, row.precision, row.recall, row.f1)
+                ),
+                f"{row.threshold:.0%}",
+                row.support,
+                row.found,
+                row.missed,
+                row.wrong,
+            )
+            for row in found.per_class
         ],
     )

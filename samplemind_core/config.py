@@ -248,8 +248,13 @@ class TrainConfig(Config):
     early_stopping_after: Annotated[int, Field(ge=0, le=10_000)] = Field(
         0, description="Epoch up to which early stopping waits."
     )
+    loss: Literal["auto", "cross_entropy", "bce", "asymmetric"] = Field(
+        "auto",
+        description="What is minimised: cross-entropy where samples have one label; binary cross-entropy (bce) or the "
+        "asymmetric loss, for labels that are mostly absent, where they have several. Auto takes the first that fits.",
+    )
     label_smoothing: Annotated[float, Field(ge=0.0, le=0.5)] = Field(
-        0.0, description="Share of each label spread over all classes."
+        0.0, description="Share of each label spread over all classes; with several labels, towards even odds."
     )
     class_balance: Literal["none", "weights", "sampler"] = Field(
         "none",
@@ -296,6 +301,25 @@ class TrainConfig(Config):
         if isinstance(data, dict) and "average" not in data and "ema_decay" in data:
             return data | ({"average": "ema"} if float(data["ema_decay"]) > 0 else {})
         return data
+
+    def check_loss(self, *, several_labels: bool) -> None:
+        """Raise :class:`ConfigError` if the loss is made for the other kind of dataset."""
+        if several_labels and self.loss == "cross_entropy":
+            raise ConfigError(
+                "Cross-entropy names one label per clip; the clips of this dataset have several.",
+                "Choose the loss auto, bce or asymmetric.",
+            )
+        if several_labels and self.class_balance != "none":
+            raise ConfigError(
+                f"The class balance '{self.class_balance}' is for clips with one label; those of this dataset have "
+                "several.",
+                "Choose none; the asymmetric loss is made for labels that are rare.",
+            )
+        if not several_labels and self.loss in {"bce", "asymmetric"}:
+            raise ConfigError(
+                f"The loss '{self.loss}' is for clips with several labels; those of this dataset have one.",
+                "Choose the loss auto or cross_entropy.",
+            )
 
 
 class RunConfig(Config):

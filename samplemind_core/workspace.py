@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from samplemind_core.evaluation.judging import Judged
     from samplemind_core.evaluation.label_errors import LabelErrors
     from samplemind_core.evaluation.metrics import Evaluation
+    from samplemind_core.evaluation.multi_label import LabelComparison, LabelEvaluation
     from samplemind_core.evaluation.out_of_fold import By
     from samplemind_core.evaluation.report import Report
     from samplemind_core.evaluation.robustness import Robustness
@@ -285,13 +286,11 @@ class Workspace:
         Raises
         ------
         NotFoundError, NameTakenError, ConfigError
-        DataError
-            If the clips of the dataset have several labels.
         """
-        from samplemind_core.data.dataset import fitted, require_one_label
+        from samplemind_core.data.dataset import fitted
 
         found = self.dataset(dataset)
-        require_one_label(found)
+        config.train.check_loss(several_labels=found.multi_label)
         config = fitted(config, found)
         now = time.time()
         chosen = self._free_name(f"{found.name}-{config.preset}") if name is None else control.checked_name(name)
@@ -544,14 +543,15 @@ class Workspace:
         run, checkpoint = self.resolve(ref)
         return judge(self.store, self.settings, checkpoint, self.dataset(dataset or run.dataset_id), split)
 
-    def evaluate(self, ref: str, *, dataset: str | None = None, split: str = "test") -> Evaluation:
-        """Return accuracy, balanced accuracy, per-class figures and the confusion matrix of a checkpoint."""
-        from samplemind_core.evaluation.metrics import evaluate_logits
+    def evaluate(self, ref: str, *, dataset: str | None = None, split: str = "test") -> Evaluation | LabelEvaluation:
+        """Return how a checkpoint fares, in all and by class: its accuracy, or its mean average precision."""
+        from samplemind_core.evaluation.measuring import evaluate_judged
 
-        judged = self.judge(ref, dataset=dataset, split=split)
-        return evaluate_logits(judged.logits, judged.targets, judged.class_names)
+        return evaluate_judged(self.judge(ref, dataset=dataset, split=split))
 
-    def compare(self, ref_a: str, ref_b: str, *, dataset: str | None = None, split: str = "test") -> Comparison:
+    def compare(
+        self, ref_a: str, ref_b: str, *, dataset: str | None = None, split: str = "test"
+    ) -> Comparison | LabelComparison:
         """Return whether one of two checkpoints is really better on the same clips.
 
         Raises
@@ -563,15 +563,14 @@ class Workspace:
 
     def compare_many(
         self, refs: Sequence[str], *, dataset: str | None = None, split: str = "test"
-    ) -> tuple[Comparison, ...]:
+    ) -> tuple[Comparison | LabelComparison, ...]:
         """Return the first checkpoint's comparison with each other one, corrected for their number."""
-        from samplemind_core.evaluation.comparison import compare_many
         from samplemind_core.evaluation.lineup import line_up
+        from samplemind_core.evaluation.measuring import compare_judged
 
         dataset = dataset or self._dataset_behind(refs[0])
         judged, _ = line_up([self.judge(ref, dataset=dataset, split=split) for ref in refs])
-        named = [(ref, one.logits) for ref, one in zip(refs, judged, strict=True)]
-        return compare_many(named, judged[0].targets, groups=judged[0].sources.tolist())
+        return compare_judged(list(zip(refs, judged, strict=True)))
 
     def embeddings(self, ref: str, *, dataset: str | None = None, progress: Progress | None = None) -> Embeddings:
         """Return where a checkpoint's network puts the clips of a dataset, stored or computed now."""
@@ -626,10 +625,12 @@ class Workspace:
         progress: Progress | None = None,
     ) -> Robustness:
         """Return what a checkpoint withstands on at most ``count`` clips, stored or measured now."""
+        from samplemind_core.data.dataset import require_one_label
         from samplemind_core.evaluation.robustness import robustness_of
 
         run, checkpoint = self.resolve(ref)
         found = self.dataset(dataset or run.dataset_id)
+        require_one_label(found, "Robustness")
         return robustness_of(self.store, self.settings, checkpoint, found, split, count, progress)
 
     def behind(self, ref: str) -> tuple[Run | None, Checkpoint | None]:
@@ -652,10 +653,12 @@ class Workspace:
     def report(self, refs: Sequence[str], *, dataset: str | None = None, split: str = "test") -> Report:
         """Return what is known of some checkpoints on the same clips, to send to somebody."""
         from samplemind_core.evaluation.lineup import line_up
+        from samplemind_core.evaluation.measuring import require_one_answer
         from samplemind_core.evaluation.report import describe_model, make_report
 
         chosen = self.dataset(dataset or self._dataset_behind(refs[0]))
         judged, notes = line_up([self.judge(ref, dataset=chosen.id, split=split) for ref in refs])
+        require_one_answer(judged[0], "A report")
         models = []
         for letter, ref, one in zip(_LETTERS, refs, judged, strict=False):
             run, checkpoint = self.behind(ref)
@@ -665,9 +668,11 @@ class Workspace:
 
     def calibrate(self, ref: str) -> float:
         """Fit a checkpoint's temperature on its validation clips, keep it with the checkpoint and return it."""
+        from samplemind_core.data.dataset import require_one_label
         from samplemind_core.evaluation.calibration import calibrate_checkpoint
 
         run, checkpoint = self.resolve(ref)
+        require_one_label(self.dataset(run.dataset_id), "A temperature")
         self.judge(ref, split="val")  # leaves the logits that the temperature is fitted on
         temperature = calibrate_checkpoint(self.store, self.root, checkpoint, run.dataset_id)
         assert temperature is not None
@@ -676,9 +681,10 @@ class Workspace:
     def calibration(self, ref: str, *, split: str = "test") -> tuple[Calibration, Calibration]:
         """Return how far a checkpoint's confidence can be trusted, without and with its temperature."""
         from samplemind_core.evaluation.calibration import measure_calibration
+        from samplemind_core.evaluation.measuring import require_one_answer
         from samplemind_core.training.checkpoints import read_info
 
-        judged = self.judge(ref, split=split)
+        judged = require_one_answer(self.judge(ref, split=split), "Calibration")
         groups = judged.sources.tolist()
         before = measure_calibration(judged.logits, judged.targets, groups=groups)
         temperature = read_info(self.checkpoint_path(ref)).temperature
@@ -692,13 +698,14 @@ class Workspace:
         Out-of-fold answers on all clips where the run has them; a checkpoint's on a split otherwise.
         """
         from samplemind_core.evaluation.label_errors import find_label_errors
+        from samplemind_core.evaluation.measuring import require_one_answer
         from samplemind_core.evaluation.out_of_fold import folds_ref, out_of_fold_file
 
         run, _ = self.behind(ref)
         basis = f"by {ref} on {split}"
         if run is not None and dataset is None and out_of_fold_file(self.settings, run.id).exists():
             ref, split, basis = folds_ref(run.id), "all", f"by the cross-validation of {run.name}"
-        judged = self.judge(ref, dataset=dataset, split=split)
+        judged = require_one_answer(self.judge(ref, dataset=dataset, split=split), "Doubt about labels")
         clips = {clip.id or 0: clip for clip in self.clips(dataset or self._dataset_behind(ref))}
         return find_label_errors(judged.logits, judged.targets, judged.class_names, judged.clip_ids), clips, basis
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samplemind_core.files import inert
-from samplemind_core.inference.table import NONE
+from samplemind_core.inference.table import LABEL_SEPARATOR, NONE
 from samplemind_core.store.records import Answer, AnswerFilter, Batch
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def export(store: Store, batch: Batch, form: str, where: AnswerFilter | None = N
     KeyError
         If there is no such format.
     """
-    makers: dict[str, Callable[[Iterator[Answer], Sequence[str]], Iterator[bytes]]] = {
+    makers: dict[str, Callable[[Iterator[Answer], Sequence[str], bool], Iterator[bytes]]] = {
         "csv": _csv,
         "json": _json,
         "parquet": _parquet,
@@ -46,15 +46,26 @@ def export(store: Store, batch: Batch, form: str, where: AnswerFilter | None = N
     answers = store.answers.iterate(batch.id, where or AnswerFilter(), chunk=CHUNK)
     first = list(islice(answers, CHUNK))
     names = next((list(answer.details["probs"]) for answer in first if answer.details.get("probs")), [])
-    return makers[form](chain(first, answers), names)
+    return makers[form](chain(first, answers), names, any(answer.several_labels for answer in first))
 
 
-def flat(answer: Answer, names: Sequence[str]) -> dict[str, Any]:
-    """Return an answer as one flat row: every key is there in every row."""
+def flat(answer: Answer, names: Sequence[str], several_labels: bool = False) -> dict[str, Any]:
+    """Return an answer as one flat row: every key is there in every row.
+
+    Several labels stand in one text with ``;`` between them; ``label`` and ``confidence`` are the surest's.
+    """
     probs = answer.details.get("probs") or {}
     label = answer.label if answer.error or answer.label else NONE
-    row: dict[str, Any] = {
-        "file": answer.file or answer.name,
+    row: dict[str, Any] = {"file": answer.file or answer.name}
+    if several_labels:
+        row |= {
+            "labels": LABEL_SEPARATOR.join(answer.labels),
+            "label": label,
+            "confidence": answer.confidence,
+            "duration_s": answer.duration_s,
+        }
+        return row | {f"p_{name}": probs.get(name) for name in names} | {"error": answer.error}
+    row |= {
         "label": label,
         "confidence": answer.confidence,
         "none_of_these": answer.details.get("none"),
@@ -65,13 +76,13 @@ def flat(answer: Answer, names: Sequence[str]) -> dict[str, Any]:
     return row | {"error": answer.error}
 
 
-def _csv(answers: Iterator[Answer], names: Sequence[str]) -> Iterator[bytes]:
+def _csv(answers: Iterator[Answer], names: Sequence[str], several: bool) -> Iterator[bytes]:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     header = False
     while chunk := list(islice(answers, CHUNK)):
         for answer in chunk:
-            row = flat(answer, names)
+            row = flat(answer, names, several)
             if not header:
                 writer.writerow(row)
                 header = True
@@ -89,28 +100,35 @@ def _cell(value: Any) -> str:
     return inert(str(value))
 
 
-def _json(answers: Iterator[Answer], names: Sequence[str]) -> Iterator[bytes]:
+def _json(answers: Iterator[Answer], names: Sequence[str], several: bool) -> Iterator[bytes]:
     yield b"["
     lead = "\n"
     while chunk := list(islice(answers, CHUNK)):
-        yield (lead + ",\n".join(json.dumps(flat(answer, names), ensure_ascii=False) for answer in chunk)).encode()
+        yield (
+            lead + ",\n".join(json.dumps(flat(answer, names, several), ensure_ascii=False) for answer in chunk)
+        ).encode()
         lead = ",\n"
     yield b"\n]\n"
 
 
-def _parquet(answers: Iterator[Answer], names: Sequence[str]) -> Iterator[bytes]:
+def _parquet(answers: Iterator[Answer], names: Sequence[str], several: bool) -> Iterator[bytes]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    texts, numbers = ("file", "label", "prediction_set", "error"), ("confidence", "none_of_these", "duration_s")
+    texts, numbers = (
+        ("file", "label", "labels", "prediction_set", "error"),
+        ("confidence", "none_of_these", "duration_s"),
+    )
     kinds = dict.fromkeys(texts, pa.string()) | dict.fromkeys(numbers, pa.float64())
-    columns = flat(Answer(0, ""), names)
+    columns = flat(Answer(0, ""), names, several)
     schema = pa.schema([(name, kinds.get(name, pa.float64())) for name in columns])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "answers.parquet"
         with pq.ParquetWriter(path, schema) as writer:
             while chunk := list(islice(answers, CHUNK)):
-                writer.write_table(pa.Table.from_pylist([flat(answer, names) for answer in chunk], schema=schema))
+                writer.write_table(
+                    pa.Table.from_pylist([flat(answer, names, several) for answer in chunk], schema=schema)
+                )
         with path.open("rb") as file:
             while piece := file.read(1 << 20):
                 yield piece

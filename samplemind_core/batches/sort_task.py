@@ -160,10 +160,19 @@ def as_result(answer: Answer) -> Result:
     none = answer.details.get("none")
     label = answer.label if answer.label is not None or answer.error else NONE
     probs = answer.details.get("probs") or {}
-    return Result(answer.file or answer.name, label, answer.confidence, probs, none=none, error=answer.error)
+    return Result(
+        answer.file or answer.name,
+        label,
+        answer.confidence,
+        probs,
+        none=none,
+        labels=tuple(answer.details.get("labels", ())),
+        thresholds=answer.details.get("thresholds", {}),
+        error=answer.error,
+    )
 
 
 def _kind(reason: str) -> str:
     if "% sure" in reason:
         return "None of the classes" if reason.startswith("It is like nothing") else "Not sure enough"
-    return "Could not be read"
+    return "No label reaches its threshold" if reason.startswith("No label") else "Could not be read"

@@ -27,9 +27,14 @@ from samplemind_core.charts.style import (
 )
 from samplemind_core.errors import ConfigError, DataError
 
-ClassMetric = Literal["precision", "recall", "f1"]
+ClassMetric = Literal["precision", "recall", "f1", "average_precision"]
 
-_TITLES: dict[str, str] = {"precision": "Precision (%)", "recall": "Recall (%)", "f1": "F1 (%)"}
+_TITLES: dict[str, str] = {
+    "precision": "Precision (%)",
+    "recall": "Recall (%)",
+    "f1": "F1 (%)",
+    "average_precision": "Average precision (%)",
+}
 _SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "pentagon", "star")
 _MAX_CHECKPOINTS = 7
 
@@ -112,19 +117,19 @@ def confidence_figure(
             "line": {"width": 0},
             "cornerradius": 4,
         },
-        text=[_percent(float(shares[i])) for i in order],
+        text=[percent(float(shares[i])) for i in order],
         textposition="outside",
         textfont={"size": LABEL_SIZE_PX, "color": [colors.text if name in likely else colors.muted for name in names]},
         cliponaxis=False,
         customdata=names,
-        hovertext=[f"The model gives {safe(class_names[i])} {_percent(float(shares[i]))}" for i in order],
+        hovertext=[f"The model gives {safe(class_names[i])} {percent(float(shares[i]))}" for i in order],
         hovertemplate="%{hovertext}<extra></extra>",
         hoverlabel={"bgcolor": colors.surface},
     )
     top = names[0]
-    alt = f"Confidence by class: {top} first with {_percent(float(shares[order[0]]))}"
+    alt = f"Confidence by class: {top} first with {percent(float(shares[order[0]]))}"
     if len(order) > 1:
-        alt += f", then {names[1]} with {_percent(float(shares[order[1]]))}"
+        alt += f", then {names[1]} with {percent(float(shares[order[1]]))}"
     return figure(
         [bars],
         theme,
@@ -134,7 +139,7 @@ def confidence_figure(
         dragmode=False,
         margin={"l": 8, "r": 52, "t": 8, "b": 8},
         xaxis=axis(theme, "Confidence (%)", range=[0, 100], tickvals=[0, 25, 50, 75, 100], fixedrange=True),
-        yaxis=_class_axis(names, theme),
+        yaxis=class_axis(names, theme),
     )
 
 
@@ -148,7 +153,8 @@ def class_metric_figure(
     reports_by_name : mapping of str to sequence of class reports
         Per checkpoint one report per class, in the same order of classes. Where a report has
         ``recall_interval`` or ``precision_interval``, whiskers show it.
-    metric : {'precision', 'recall', 'f1'}
+    metric : {'precision', 'recall', 'f1', 'average_precision'}
+        The last only of reports that have it, on clips with several labels.
     theme : {'light', 'dark'}
 
     Raises
@@ -193,9 +199,11 @@ def class_metric_figure(
         showlegend=lanes > 1,
         margin={"l": 8, "r": 20, "t": 30 if lanes > 1 else 10, "b": 8},
         xaxis=axis(theme, _TITLES[metric], range=[-2, 102], tickvals=[0, 25, 50, 75, 100], fixedrange=True),
-        yaxis=_class_axis(labels, theme),
+        yaxis=class_axis(labels, theme),
     )
-    why = {"recall": "no clips", "precision": "never predicted", "f1": "no clips, never predicted"}[metric]
+    why = {"recall": "no clips", "precision": "never predicted", "f1": "no clips, never predicted"}.get(
+        metric, "no clips"
+    )
     for y, color in undefined:
         where = {"x": 0, "xref": "x", "y": y, "yref": "y", "xanchor": "left", "yanchor": "middle"}
         note(result, why, theme, **where)
@@ -242,7 +250,7 @@ def _dots(
 def _dot_sentence(name: str, label: str, metric: str, value: float | None, ends: Any) -> str:
     if value is None:
         return ""
-    word = "F1" if metric == "f1" else metric
+    word = "F1" if metric == "f1" else metric.replace("_", " ")
     between = "" if ends is None else f", 95 % interval {100 * ends[0]:.0f} to {100 * ends[1]:.0f} %"
     return f"{safe(name)}: {word} of {safe(label)} {100 * value:.1f} %{between}"
 
@@ -250,7 +258,7 @@ def _dot_sentence(name: str, label: str, metric: str, value: float | None, ends:
 def _metric_alt(reports_by_name: Mapping[str, Sequence[ClassMetrics]], metric: str) -> str:
     name, reports = next(iter(reports_by_name.items()))
     defined = [(getattr(report, metric), report.label) for report in reports if getattr(report, metric) is not None]
-    word = "F1" if metric == "f1" else metric.capitalize()
+    word = "F1" if metric == "f1" else metric.replace("_", " ").capitalize()
     start = f"{word} of {plural(len(reports), 'class')} for {plural(len(reports_by_name), 'checkpoint')}"
     if not defined:
         return f"{start}; undefined for every class of {name}."
@@ -258,7 +266,7 @@ def _metric_alt(reports_by_name: Mapping[str, Sequence[ClassMetrics]], metric: s
     return f"{start}; lowest in {name} for {label}, {100 * value:.0f} %."
 
 
-def _class_axis(names: Sequence[str], theme: Theme) -> dict[str, Any]:
+def class_axis(names: Sequence[str], theme: Theme) -> dict[str, Any]:
     """Return a vertical axis with the classes from top to bottom."""
     ticks = {"tickmode": "array", "tickvals": list(range(len(names))), "ticktext": [safe(name, 18) for name in names]}
     down = {"range": [len(names) - 0.5, -0.5], "fixedrange": True, "showgrid": False, "ticksuffix": " "}
@@ -266,11 +274,12 @@ def _class_axis(names: Sequence[str], theme: Theme) -> dict[str, Any]:
     return axis(theme, "Class", **ticks, **down, **look)
 
 
-def _percent(share: float) -> str:
-    percent = 100 * share
-    if 0 < percent < 1:
+def percent(share: float) -> str:
+    """Return a share in percent, never rounded to certainty."""
+    whole = 100 * share
+    if 0 < whole < 1:
         return "< 1 %"
-    if 99 < percent < 100:
+    if 99 < whole < 100:
         # Never a promise of certainty that rounding made up.
-        return f"{math.floor(percent * 10) / 10:.1f} %"
-    return f"{percent:.0f} %"
+        return f"{math.floor(whole * 10) / 10:.1f} %"
+    return f"{whole:.0f} %"

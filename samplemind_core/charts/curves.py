@@ -33,12 +33,13 @@ from samplemind_core.charts.style import (
 from samplemind_core.errors import ConfigError, DataError
 
 Rows = Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]]
-Metric = Literal["loss", "accuracy"]
+Metric = Literal["loss", "accuracy", "map"]
 
 # Loss is in nats and drawn as it is; accuracy is a fraction and drawn in percent.
-_TITLES: dict[str, str] = {"loss": "Loss (nats)", "accuracy": "Accuracy (%)"}
-_FACTORS: dict[str, float] = {"loss": 1.0, "accuracy": 100.0}
-_HOVERS: dict[str, str] = {"loss": "%{y:.3f} nats", "accuracy": "%{y:.1f} %"}
+_TITLES: dict[str, str] = {"loss": "Loss (nats)", "accuracy": "Accuracy (%)", "map": "Mean average precision (%)"}
+_NAMES: dict[str, str] = {"loss": "loss", "accuracy": "accuracy", "map": "mean average precision"}
+_FACTORS: dict[str, float] = {"loss": 1.0, "accuracy": 100.0, "map": 100.0}
+_HOVERS: dict[str, str] = {"loss": "%{y:.3f} nats", "accuracy": "%{y:.1f} %", "map": "%{y:.1f} %"}
 _LABEL_GAP_PX = 15.0
 _MAX_DIRECT_RUNS = 6
 
@@ -62,6 +63,17 @@ def loss_figure(epochs: Rows, theme: Theme = "light", best_epoch: int | None = N
 def accuracy_figure(epochs: Rows, theme: Theme = "light", best_epoch: int | None = None) -> go.Figure:
     """Draw training and validation accuracy by epoch, in percent; see :func:`loss_figure`."""
     return _split_figure(epochs, "accuracy", theme, best_epoch)
+
+
+def map_figure(epochs: Rows, theme: Theme = "light", best_epoch: int | None = None) -> go.Figure:
+    """Draw mean average precision by epoch, in percent; see :func:`loss_figure` and :func:`with_map`."""
+    return _split_figure(epochs, "map", theme, best_epoch)
+
+
+def with_map(epoch: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an epoch's row with ``train_map`` and ``val_map``, which are kept beside what its verdict rests on."""
+    health = epoch.get("health") or {}
+    return {**epoch, "train_map": health.get("probe_map"), "val_map": health.get("val_map")}
 
 
 def learning_rate_figure(epochs: Rows, theme: Theme = "light") -> go.Figure:
@@ -93,7 +105,7 @@ def overlay_figure(runs: Sequence[tuple[str, Rows]], metric: Metric, theme: Them
     ----------
     runs : sequence of (name, epochs)
         In a fixed order, which decides the colours.
-    metric : {'loss', 'accuracy'}
+    metric : {'loss', 'accuracy', 'map'}
     theme : {'light', 'dark'}
 
     Raises
@@ -121,7 +133,7 @@ def overlay_figure(runs: Sequence[tuple[str, Rows]], metric: Metric, theme: Them
             if not _finite(values):
                 continue
             curves.append(values)
-            hover = f"%{{fullData.name}}: {SPLIT_NAMES[split]} {metric} {_HOVERS[metric]} in epoch %{{x}}"
+            hover = f"%{{fullData.name}}: {SPLIT_NAMES[split]} {_NAMES[metric]} {_HOVERS[metric]} in epoch %{{x}}"
             trace = _line(numbers, values, color, SPLIT_DASHES[split], safe(name), hover)
             trace.update(opacity=0.55 if split == "train" else 1.0)
             trace.line.width = 1.25 if split == "train" else 2.25
@@ -164,16 +176,18 @@ def _split_figure(epochs: Rows, metric: Metric, theme: Theme, best_epoch: int | 
     curves = {split: _curve(epochs, f"{split}_{metric}", _FACTORS[metric]) for split in ("train", "val")}
     if not any(_finite(values) for values in curves.values()):
         if numbers:
-            message = f"None of the {plural(len(numbers), 'epoch')} has a finite {metric}."
+            message = f"None of the {plural(len(numbers), 'epoch')} has a finite {_NAMES[metric]}."
         else:
-            message = f"The {metric} appears here after the first epoch."
+            message = f"The {_NAMES[metric]} appears here after the first epoch."
         return empty_figure(message, theme)
     traces, ends = [], []
     for split, values in curves.items():
         if not _finite(values):
             continue
         name, color = SPLIT_NAMES[split], split_color(split, theme)
-        traces.append(_line(numbers, values, color, SPLIT_DASHES[split], name, f"{name} {metric} {_HOVERS[metric]}"))
+        traces.append(
+            _line(numbers, values, color, SPLIT_DASHES[split], name, f"{name} {_NAMES[metric]} {_HOVERS[metric]}")
+        )
         ends.append((_last(values), name, color))
     result = figure(
         traces,
@@ -295,15 +309,15 @@ def _split_alt(numbers: list[int], curves: dict[str, Curve], metric: Metric, bes
         if _finite(values)
     ]
     best = "" if best_epoch is None else f", best in epoch {best_epoch}"
-    return f"{metric.capitalize()} over {plural(len(numbers), 'epoch')}: {' and '.join(parts)}{best}."
+    return f"{_NAMES[metric].capitalize()} over {plural(len(numbers), 'epoch')}: {' and '.join(parts)}{best}."
 
 
 def _overlay_alt(num_runs: int, metric: Metric, best: list[tuple[float, str]]) -> str:
-    start = f"{metric.capitalize()} curves of {plural(num_runs, 'run')}"
+    start = f"{_NAMES[metric].capitalize()} curves of {plural(num_runs, 'run')}"
     if not best:
         return f"{start}, without validation."
     value, name = min(best) if metric == "loss" else max(best)
-    return f"{start}; {name} reaches the best validation {metric}, {_shown(value, metric)}."
+    return f"{start}; {name} reaches the best validation {_NAMES[metric]}, {_shown(value, metric)}."
 
 
 def _shown(value: float, metric: Metric) -> str:
@@ -347,7 +361,7 @@ def _column(rows: Rows, name: str) -> list[Any]:
 
 def _check_metric(metric: str) -> None:
     if metric not in _TITLES:
-        raise ConfigError(f"metric must be 'loss' or 'accuracy', got {metric!r}.", "Choose one of the two.")
+        raise ConfigError(f"metric must be one of {', '.join(_TITLES)}, got {metric!r}.", "Choose one of these.")
 
 
 def _finite(values: Curve) -> list[float]:

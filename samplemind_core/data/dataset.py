@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,8 +26,9 @@ class ClipData:
     ----------
     log_mel : memmap of float16, shape (N, 1, n_mels, frames)
         dB in [-top_db, 0]; mapped, not loaded.
-    targets : ndarray of int64, shape (N,)
-        Index into ``class_names``; -1 where the label of an excluded clip is none of them.
+    targets : ndarray of int64, shape (N,), or of uint8, shape (N, C)
+        Index into ``class_names``; -1 where the label of an excluded clip is none of them. In a
+        multi-label dataset 1 for each label of the clip and 0 for the other classes.
     split : ndarray of str, shape (N,)
         ``train``, ``val`` or ``test``; ``none`` for a clip that is excluded.
     clip_ids : ndarray of int64, shape (N,)
@@ -43,7 +44,7 @@ class ClipData:
     """
 
     log_mel: NDArray[np.float16]
-    targets: NDArray[np.int64]
+    targets: NDArray[Any]
     split: NDArray[np.str_]
     clip_ids: NDArray[np.int64]
     sources: NDArray[Any]
@@ -54,6 +55,11 @@ class ClipData:
     def __len__(self) -> int:
         return len(self.targets)
 
+    @property
+    def multi_label(self) -> bool:
+        """Whether clips may have several labels."""
+        return self.targets.ndim == 2
+
     def indices(self, split: str) -> NDArray[np.int64]:
         """Return the rows of a split, ascending; raise :class:`DataError` for an unknown one."""
         if split not in SPLITS:
@@ -61,12 +67,12 @@ class ClipData:
         return np.flatnonzero(self.split == split)
 
 
-def require_one_label(dataset: Dataset) -> None:
-    """Raise :class:`DataError` where clips have several labels: networks here are trained to name one."""
+def require_one_label(dataset: Dataset, what: str) -> None:
+    """Raise :class:`DataError` where clips have several labels and ``what`` works with one only."""
     if dataset.multi_label:
         raise DataError(
-            f"This version trains one label per clip; the clips of dataset '{dataset.name}' have several.",
-            "Listen to it, check and split it on the Data page; to train, import it again with a column of one label.",
+            f"{what} needs one label per clip; the clips of dataset '{dataset.name}' have several.",
+            "Choose a dataset with one label per clip.",
         )
 
 
@@ -78,6 +84,15 @@ def fitted(config: RunConfig, dataset: Dataset) -> RunConfig:
     return config.model_copy(update={"features": config.features.model_copy(update={"align": align})})
 
 
+def multi_hot(labels: Sequence[Sequence[str]], class_names: Sequence[str]) -> NDArray[np.uint8]:
+    """Return 1 for each label of each clip and 0 elsewhere, shape (N, C); labels that are no class are left out."""
+    places = {name: place for place, name in enumerate(class_names)}
+    found = np.zeros((len(labels), len(class_names)), np.uint8)
+    for row, names in enumerate(labels):
+        found[row, [places[name] for name in names if name in places]] = 1
+    return found
+
+
 def load_clips(
     root: Path,
     store: Store,
@@ -87,17 +102,17 @@ def load_clips(
 ) -> ClipData:
     """Return the clips of a dataset's version as arrays, computing its feature cache if needed.
 
-    Parameters and errors are those of :func:`~samplemind_core.data.cache.feature_cache`; a dataset of clips
-    with several labels is refused.
+    Parameters and errors are those of :func:`~samplemind_core.data.cache.feature_cache`.
     """
     from samplemind_core.data.cache import feature_cache
 
-    require_one_label(dataset)
     log_mel = feature_cache(root, store, dataset, features, progress)
     clips = store.versions.clips(dataset)
     return ClipData(
         log_mel=log_mel,
-        targets=np.array([clip.target for clip in clips], dtype=np.int64),
+        targets=multi_hot([clip.labels for clip in clips], dataset.class_names)
+        if dataset.multi_label
+        else np.array([clip.target for clip in clips], dtype=np.int64),
         split=np.array(["none" if clip.excluded else clip.split for clip in clips], dtype="<U5"),
         clip_ids=np.array([clip.id for clip in clips], dtype=np.int64),
         sources=np.array([clip.source for clip in clips], dtype=object),

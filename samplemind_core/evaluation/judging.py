@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,14 +26,23 @@ class Judged:
 
     ``logits`` (N, C) float32, ``targets`` (N,) places in ``class_names``, ``clip_ids`` (N,) int64,
     ``sources`` (N,) str. ``num_excluded`` clips have labels that the checkpoint does not know.
+
+    Where clips have several labels, ``targets`` (N, C) uint8 holds 1 for each of them, and ``thresholds``
+    (C,) is from which probability on each label is named; it is empty for one label.
     """
 
     logits: npt.NDArray[np.float32]
-    targets: npt.NDArray[np.int64]
+    targets: npt.NDArray[Any]
     clip_ids: npt.NDArray[np.int64]
     sources: npt.NDArray[np.str_]
     class_names: tuple[str, ...]
     num_excluded: int = 0
+    thresholds: tuple[float, ...] = ()
+
+    @property
+    def several_labels(self) -> bool:
+        """Whether each class is answered by itself."""
+        return self.targets.ndim == 2
 
     def with_classes(self, class_names: tuple[str, ...]) -> Judged:
         """Return the same with its classes in another order.
@@ -92,7 +101,8 @@ def judge(store: Store, settings: Settings, checkpoint: Checkpoint, dataset: Dat
     Raises
     ------
     DataError
-        If the split is unknown or holds no clip that the checkpoint could name.
+        If the split is unknown or holds no clip that the checkpoint could name, or if the checkpoint names
+        one label and the clips have several, or the other way round.
     CheckpointError
         If the checkpoint file is missing or damaged.
     """
@@ -100,7 +110,23 @@ def judge(store: Store, settings: Settings, checkpoint: Checkpoint, dataset: Dat
     logits = np.concatenate([part[0] for part in parts])
     targets = np.concatenate([part[1] for part in parts])
     clip_ids = np.concatenate([part[2] for part in parts])
-    return from_logits(logits, targets, clip_ids, parts[0][3], store.datasets.clips(dataset.id), split, dataset.name)
+    judged = from_logits(logits, targets, clip_ids, parts[0][3], store.datasets.clips(dataset.id), split, dataset.name)
+    if not dataset.multi_label:  # stored answers are enough, even where the checkpoint's file is gone
+        return judged
+    from samplemind_core.training.checkpoints import read_info
+
+    return replace(judged, thresholds=read_info(settings.root / checkpoint.path).thresholds)
+
+
+def _check_kind(several_labels: bool, dataset: Dataset) -> None:
+    if several_labels == dataset.multi_label:
+        return
+    has = "several labels" if dataset.multi_label else "one label"
+    names = "any number of labels" if several_labels else "one label"
+    raise DataError(
+        f"The clips of dataset '{dataset.name}' have {has} each, and this checkpoint names {names}.",
+        "Choose a checkpoint that was trained on such clips, or a dataset like its own.",
+    )
 
 
 def splits_of(split: str) -> tuple[str, ...]:
@@ -129,7 +155,7 @@ def in_split(clip: Clip, split: str) -> bool:
 
 def from_logits(
     logits: npt.NDArray[np.float32],
-    targets: npt.NDArray[np.int64],
+    targets: npt.NDArray[Any],
     clip_ids: npt.NDArray[np.int64],
     class_names: tuple[str, ...],
     clips: Sequence[Clip],
@@ -145,7 +171,7 @@ def from_logits(
     """
     by_id = {clip.id: clip for clip in clips}
     asked = np.array([int(i) in by_id and in_split(by_id[int(i)], split) for i in clip_ids], dtype=bool)
-    known = asked & (targets >= 0)
+    known = asked & (targets >= 0 if targets.ndim == 1 else targets.any(axis=1))
     if not known.any():
         raise DataError(
             f"Dataset '{dataset_name}' has no clip in '{split}' that this checkpoint could name; it knows "
@@ -165,7 +191,8 @@ def from_logits(
 
 def _judge_split(
     store: Store, settings: Settings, checkpoint: Checkpoint, dataset: Dataset, split: str
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.int64], tuple[str, ...]]:
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[Any], npt.NDArray[np.int64], tuple[str, ...]]:
+    from samplemind_core.data.dataset import multi_hot
     from samplemind_core.training.predictions import stored_logits
 
     # Labels and splits may have been edited since the answers were given: what was said stays, what is right is new.
@@ -176,6 +203,8 @@ def _judge_split(
         _compute(store, settings, checkpoint, dataset, split)
         found = stored_logits(store, settings.root, checkpoint, dataset.id, split)
         assert found is not None
+    if dataset.multi_label:
+        return found.logits, multi_hot([clip.labels for clip in clips], found.class_names), clip_ids, found.class_names
     places = {name: place for place, name in enumerate(found.class_names)}
     targets = np.array([places.get(clip.label, -1) for clip in clips], dtype=np.int64)
     return found.logits, targets, found.clip_ids, found.class_names
@@ -187,5 +216,6 @@ def _compute(store: Store, settings: Settings, checkpoint: Checkpoint, dataset: 
     from samplemind_core.training.predictions import leave_predictions
 
     info = read_info(settings.root / checkpoint.path)
+    _check_kind(info.several_labels, dataset)
     clips = load_clips(settings.root, store, dataset, info.features)
     leave_predictions(store, settings.root, checkpoint, clips, split, info.class_names)

@@ -10,6 +10,7 @@ import numpy as np
 from samplemind_core.errors import DataError
 from samplemind_core.evaluation.judging import Judged
 from samplemind_core.evaluation.metrics import softmax
+from samplemind_core.training.ranking import sigmoid
 
 # A class that a model does not know gets this much less than its least likely one: about 1e-13 of it.
 _NEVER = 30.0
@@ -48,9 +49,20 @@ def mean_of(members: Sequence[Judged]) -> Judged:
     estimation using deep ensembles", NeurIPS.
     """
     aligned, _ = line_up(members)
+    if aligned[0].several_labels:
+        return _mean_of_labels(aligned)
     probs = np.mean([softmax(member.logits) for member in aligned], axis=0)
     # Far below float32's smallest step around 1, so that no logit is minus infinity.
     return replace(aligned[0], logits=np.log(np.maximum(probs, 1e-30)).astype(np.float32))
+
+
+def _mean_of_labels(members: Sequence[Judged]) -> Judged:
+    """Return the mean probability of each label, as its log odds, with the mean of the members' thresholds."""
+    probs = np.mean([sigmoid(member.logits) for member in members], axis=0)
+    probs = np.clip(probs, 1e-12, 1 - 1e-12)
+    thresholds = np.mean([member.thresholds for member in members], axis=0)
+    odds = np.log(probs / (1 - probs)).astype(np.float32)
+    return replace(members[0], logits=odds, thresholds=tuple(thresholds.tolist()))
 
 
 def line_up(judged: Sequence[Judged]) -> tuple[list[Judged], tuple[str, ...]]:
@@ -74,11 +86,12 @@ def line_up(judged: Sequence[Judged]) -> tuple[list[Judged], tuple[str, ...]]:
     Raises
     ------
     DataError
-        If nothing was given or no clip is left.
+        If nothing was given or no clip is left, or if models that name several labels know different ones.
     """
     if not judged:
         raise DataError("Expected at least one checkpoint, got none.", "Choose a checkpoint.")
     class_names = tuple(dict.fromkeys(name for one in judged for name in one.class_names))
+    _check_labels(judged, class_names)
     ids = [one.clip_ids for one in judged]
     if all(one.class_names == class_names and np.array_equal(one.clip_ids, ids[0]) for one in judged):
         return list(judged), ()
@@ -95,6 +108,17 @@ def line_up(judged: Sequence[Judged]) -> tuple[list[Judged], tuple[str, ...]]:
     return [_placed(one, class_names, shared) for one in judged], _differences(judged, class_names, len(shared))
 
 
+def _check_labels(judged: Sequence[Judged], class_names: tuple[str, ...]) -> None:
+    """Refuse models with different labels: a label that one does not know is not one that it denies."""
+    if any(one.several_labels for one in judged) and any(set(one.class_names) != set(class_names) for one in judged):
+        raise DataError(
+            "These checkpoints know different labels: "
+            + " / ".join(", ".join(one.class_names) for one in judged)
+            + ".",
+            "Compare checkpoints that were trained on the same labels.",
+        )
+
+
 def _placed(one: Judged, class_names: tuple[str, ...], clip_ids: np.ndarray) -> Judged:
     order = np.argsort(one.clip_ids, kind="stable")
     rows = order[np.searchsorted(one.clip_ids, clip_ids, sorter=order)]
@@ -102,10 +126,17 @@ def _placed(one: Judged, class_names: tuple[str, ...], clip_ids: np.ndarray) -> 
     columns = [class_names.index(name) for name in one.class_names]
     logits = np.repeat(own.min(axis=1, keepdims=True) - _NEVER, len(class_names), axis=1).astype(np.float32)
     logits[:, columns] = own
+    if one.several_labels:  # the same classes, in another order
+        targets = np.zeros((len(rows), len(class_names)), one.targets.dtype)
+        targets[:, columns] = one.targets[rows]
+    else:
+        targets = np.array(columns)[one.targets[rows]]
+    own_thresholds = dict(zip(one.class_names, one.thresholds, strict=False))
     return replace(
         one,
         logits=logits,
-        targets=np.array(columns)[one.targets[rows]],
+        targets=targets,
+        thresholds=tuple(own_thresholds[name] for name in class_names) if own_thresholds else (),
         clip_ids=clip_ids,
         sources=one.sources[rows],
         class_names=class_names,

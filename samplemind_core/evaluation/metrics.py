@@ -250,11 +250,11 @@ def _class_report(matrix: npt.NDArray[np.int64], index: int, label: str) -> Clas
         predicted=predicted,
         recall_interval=wilson_interval(hits, support),
         precision_interval=wilson_interval(hits, predicted),
-        f1_interval=_f1_interval(hits, support + predicted - hits),
+        f1_interval=f1_interval(hits, support + predicted - hits),
     )
 
 
-def _f1_interval(hits: int, involved: int) -> Interval:
+def f1_interval(hits: int, involved: int) -> Interval:
     """Return an interval of F1 from the clips that are of the class or called so.
 
     F1 rises with their share of hits J (the Jaccard index) as 2 J / (1 + J), so the ends of J's

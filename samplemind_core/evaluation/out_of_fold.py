@@ -136,11 +136,12 @@ def cross_validate(
     TrainingError
         If a training fails.
     """
-    from samplemind_core.data.dataset import load_clips
+    from samplemind_core.data.dataset import load_clips, require_one_label
 
     report = progress or (lambda done, total, what: None)
     config = RunConfig.model_validate(run.config)
     dataset = dataset or store.datasets.get(run.dataset_id)
+    require_one_label(dataset, "Cross-validation")
     clips = load_clips(settings.root, store, dataset, config.features, progress)
     records = {clip.id: clip for clip in store.versions.clips(dataset)}
     # Rows that take part: labelled, and in one of the splits.

@@ -7,7 +7,7 @@ draw, which is what makes the differences between them sharp.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,6 +118,25 @@ def resample_scores(
         for start in range(0, resamples, chunk)
     ]
     return Resampled(np.concatenate(found), num_groups)
+
+
+def resample_weights(
+    num_clips: int,
+    groups: Sequence[Any] | npt.NDArray[Any] | None = None,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    step: int = 1_000,
+) -> Iterator[tuple[npt.NDArray[np.float32], int]]:
+    """Yield how often each clip is drawn (r, num_clips), ``step`` resamples at a time, and the number of sources.
+
+    For scores that are not made of counts; sources are drawn whole, as in :func:`resample_scores`.
+    """
+    index = np.arange(num_clips) if groups is None else number_groups(groups)
+    num_groups = int(index.max()) + 1
+    rng, ones = np.random.default_rng(seed), np.ones(num_groups, dtype=np.int64)
+    for start in range(0, resamples, step):
+        yield _draw(ones, min(step, resamples - start), rng)[:, index], num_groups
 
 
 def score_models(

@@ -26,8 +26,10 @@ from samplemind_core.inference.table import NONE
 from samplemind_core.inference.trust import Trust, read_trust, see
 from samplemind_core.models import AudioClassifier
 from samplemind_core.settings import Limits
+from samplemind_core.store.records import joined
 from samplemind_core.training.checkpoints import CheckpointInfo, load_model
 from samplemind_core.training.device import pick_device, pick_memory_format
+from samplemind_core.training.ranking import sigmoid
 
 Item = Path | tuple[str, bytes]
 
@@ -47,7 +49,13 @@ class Result:
 
     ``prediction_set`` are the classes among which the right one is, in ``coverage`` of the cases;
     ``nearest`` the training clips that the network finds most alike. ``undecided`` says that the
-    confidence is below the operating point that was chosen for the checkpoint. ``window_s`` is the
+    confidence is below the operating point that was chosen for the checkpoint.
+
+    A checkpoint that names several labels gives each class a confidence of its own, which add up to
+    nothing in particular; ``labels`` are the classes that reach their ``thresholds``, the surest first.
+    ``label`` and ``confidence`` are then those of the surest of them, :data:`NONE` and None without any.
+
+    ``window_s`` is the
     part of the file that was analysed. ``waveform`` (T,) float32 at ``sample_rate_hz`` and
     ``log_mel`` (n_mels, frames) in dB are kept where asked for. ``seconds`` is the time spent on this file.
     """
@@ -61,6 +69,8 @@ class Result:
     coverage: float | None = None
     nearest: tuple[Nearest, ...] = ()
     undecided: bool = False
+    labels: tuple[str, ...] = ()
+    thresholds: dict[str, float] = field(default_factory=dict)
     error: str | None = None
     duration_s: float | None = None
     window_s: tuple[float, float] | None = None
@@ -72,7 +82,19 @@ class Result:
     @property
     def is_none(self) -> bool:
         """Whether the answer is that the sound is none of the classes."""
+        if self.several_labels:
+            return not self.labels
         return self.none is not None and self.none > max(self.probs.values(), default=0.0)
+
+    @property
+    def several_labels(self) -> bool:
+        """Whether each class was answered by itself."""
+        return bool(self.thresholds)
+
+    @property
+    def shown_label(self) -> str:
+        """The answer as one text: the label, or all of several."""
+        return joined(self.labels) or self.label or ""
 
     def answers(self) -> dict[str, float]:
         """Return the confidence of every answer, :data:`NONE` at the end where the checkpoint can say it."""
@@ -92,6 +114,8 @@ class Result:
             "confidence": self.confidence,
             "probs": self.probs,
         }
+        if self.several_labels:
+            plain |= {"labels": list(self.labels), "thresholds": self.thresholds}
         if self.none is not None:
             plain |= {"none": self.none, "prediction_set": list(self.prediction_set), "coverage": self.coverage}
             plain["nearest"] = [near.clip_id for near in self.nearest]
@@ -111,9 +135,10 @@ class Nearest:
 class Judgement:
     """Answers for windows; row ``i`` of every array is the same window.
 
-    ``probs`` (B, C) and ``none`` (B,) add up to 1; ``none`` is None, and the last three are empty,
-    where the checkpoint has no trust. ``inside`` (B, C) bool is the prediction set; ``near`` (B, K)
-    are rows of the trust's references, ``similarity`` (B, K) their cosines; ``log_mel`` (B, n_mels, frames).
+    ``probs`` (B, C) and ``none`` (B,) add up to 1 unless the checkpoint names several labels. ``none`` is
+    None, and the last three are empty, where the checkpoint has no trust. ``inside`` (B, C) bool is the
+    prediction set; ``near`` (B, K) are rows of the trust's references, ``similarity`` (B, K) their
+    cosines; ``log_mel`` (B, n_mels, frames).
     """
 
     probs: npt.NDArray[np.float64]
@@ -246,6 +271,11 @@ class Classifier:
         return self.trust is not None
 
     @property
+    def thresholds(self) -> npt.NDArray[np.float64] | None:
+        """From which confidence on each class (C,) is named; None where a sound is given one label."""
+        return np.array(self.info.thresholds) if self.info.several_labels else None
+
+    @property
     def temperature(self) -> float:
         """What the logits are divided by."""
         return self.info.temperature if self.trust is None else self.trust.temperature
@@ -256,7 +286,7 @@ class Classifier:
             log_mel = self.front_end(torch.from_numpy(windows).to(self.device))
         seen = see(self.model, self._taps, log_mel, self._layout)
         picture = log_mel[:, 0].cpu().numpy()
-        probs = softmax(seen.logits / self.temperature)
+        probs = sigmoid(seen.logits) if self.info.several_labels else softmax(seen.logits / self.temperature)
         if self.trust is None:
             nothing = np.zeros((len(windows), 0))
             return Judgement(probs, None, nothing.astype(bool), nothing.astype(np.int64), nothing, picture)
@@ -275,9 +305,12 @@ class Classifier:
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]:
         """Return probabilities (B, num_classes) and log_mel (B, n_mels, frames) of windows (B, num_samples).
 
-        These are the classes among themselves: they add up to 1, whatever the sound is.
+        These are the classes among themselves: they add up to 1, whatever the sound is, unless the
+        checkpoint names several labels.
         """
         judged = self.judge(windows)
+        if self.info.several_labels:
+            return judged.probs, judged.log_mel
         return judged.probs / judged.probs.sum(axis=1, keepdims=True), judged.log_mel
 
     def _nearest(self, embeddings: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
@@ -324,7 +357,44 @@ class Classifier:
             row += 1
         return results
 
+    def _labelled(self, heard: _Heard, judged: Judgement, row: int, seconds: float, keep_signals: bool) -> Result:
+        """Return the result of a checkpoint that names several labels."""
+        probs = {name: float(share) for name, share in zip(self.class_names, judged.probs[row], strict=True)}
+        thresholds = dict(zip(self.class_names, self.info.thresholds, strict=True))
+        labels = tuple(
+            sorted((name for name in probs if probs[name] >= thresholds[name]), key=lambda name: -probs[name])
+        )
+        return self._heard_result(
+            heard,
+            judged,
+            row,
+            seconds,
+            keep_signals,
+            label=labels[0] if labels else NONE,
+            confidence=probs[labels[0]] if labels else None,
+            probs=probs,
+            labels=labels,
+            thresholds=thresholds,
+        )
+
+    def _heard_result(
+        self, heard: _Heard, judged: Judgement, row: int, seconds: float, keep_signals: bool, **answer: Any
+    ) -> Result:
+        """Return an answer with what is known of its sound."""
+        return Result(
+            name=heard.name,
+            duration_s=heard.duration_s,
+            window_s=(heard.start_s, min(heard.duration_s, heard.start_s + self.info.features.duration_s)),
+            seconds=seconds,
+            sample_rate_hz=self.info.features.sample_rate_hz,
+            waveform=heard.waveform if keep_signals else None,
+            log_mel=judged.log_mel[row] if keep_signals else None,
+            **answer,
+        )
+
     def _result(self, heard: _Heard, judged: Judgement, row: int, seconds: float, keep_signals: bool) -> Result:
+        if self.info.several_labels:
+            return self._labelled(heard, judged, row, seconds, keep_signals)
         probs = {name: float(share) for name, share in zip(self.class_names, judged.probs[row], strict=True)}
         none = None if judged.none is None else float(judged.none[row])
         label = max(probs, key=lambda name: probs[name])
@@ -337,8 +407,12 @@ class Classifier:
         order = np.argsort(-judged.probs[row], kind="stable")
         inside = () if self.trust is None else tuple(self.class_names[i] for i in order if judged.inside[row, i])
         below = self.info.refuse_below
-        return Result(
-            name=heard.name,
+        return self._heard_result(
+            heard,
+            judged,
+            row,
+            seconds,
+            keep_signals,
             label=label,
             confidence=confidence,
             probs=probs,
@@ -347,12 +421,6 @@ class Classifier:
             coverage=None if self.trust is None else self.trust.sets.coverage,
             nearest=self._evidence(judged.near[row], judged.similarity[row]),
             undecided=below is not None and not refused and sure < below,
-            duration_s=heard.duration_s,
-            window_s=(heard.start_s, min(heard.duration_s, heard.start_s + self.info.features.duration_s)),
-            seconds=seconds,
-            sample_rate_hz=self.info.features.sample_rate_hz,
-            waveform=heard.waveform if keep_signals else None,
-            log_mel=judged.log_mel[row] if keep_signals else None,
         )
 
     def _evidence(self, rows: npt.NDArray[np.int64], cosines: npt.NDArray[np.float64]) -> tuple[Nearest, ...]:

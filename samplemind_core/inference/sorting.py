@@ -107,7 +107,7 @@ def plan_sorting(
     Parameters
     ----------
     results : iterable of Result
-        What the files were called; those without a label stay.
+        What the files were called; those without a label stay, those with several go by the surest.
     destination : Path
         Folder to sort into; need not exist.
     pattern : str
@@ -132,6 +132,9 @@ def plan_sorting(
     for result in results:
         if result.error is not None:
             left.append((result.name, result.error))
+            continue
+        if result.several_labels and result.is_none:
+            left.append((result.name, "No label reaches its threshold."))
             continue
         if result.label is None or result.confidence is None:
             left.append((result.name, "It was given no class."))

@@ -14,17 +14,34 @@ if TYPE_CHECKING:
 NONE = "none of these"
 """The answer where a sound is like nothing in the library."""
 
+LABEL_SEPARATOR = ";"
+"""What stands between the labels of an answer in files that are written."""
+
 SEGMENT_COLUMNS = ("file", "start_s", "end_s", "label", "confidence", "second", "second_confidence")
 
 
-def answer_columns(class_names: Sequence[str]) -> list[str]:
+def answer_columns(class_names: Sequence[str], *, several_labels: bool = False) -> list[str]:
     """Return the columns of :func:`answer_row`."""
     probs = (inert(f"p_{name}") for name in class_names)
+    if several_labels:
+        return ["file", "labels", "label", "confidence", *probs, "error"]
     return ["file", "label", "confidence", *probs, "p_none", "prediction_set", "error"]
 
 
-def answer_row(result: Result, class_names: Sequence[str]) -> list[str]:
-    """Return a result as text: shares with six digits, the prediction set's classes between ``|``."""
+def answer_row(result: Result, class_names: Sequence[str], *, several_labels: bool = False) -> list[str]:
+    """Return a result as text: shares with six digits, several labels between ``;``, a prediction set's between ``|``.
+
+    Where a checkpoint names several labels, ``label`` and ``confidence`` are those of the surest.
+    """
+    if several_labels:
+        return [
+            inert(result.name),
+            inert(LABEL_SEPARATOR.join(result.labels)),
+            inert(result.label or ""),
+            share(result.confidence),
+            *(share(result.probs.get(name)) for name in class_names),
+            inert(result.error or ""),
+        ]
     return [
         inert(result.name),
         inert(result.label or ""),

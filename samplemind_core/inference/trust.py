@@ -344,7 +344,8 @@ def leave_trust(
 ) -> Trust | None:
     """Return the trust of a run's checkpoint, made and stored now if it is not there.
 
-    None where the dataset is gone or too small to measure anything; the classifier works without.
+    None where the dataset is gone or too small to measure anything, and for a checkpoint that names several
+    labels, whose thresholds say what trust does for one; the classifier works without.
 
     Raises
     ------
@@ -360,6 +361,8 @@ def leave_trust(
     path = settings.root / checkpoint.path
     device = pick_device(settings.device)
     model, info = load_model(path, device)
+    if info.several_labels:
+        return None
     found = read_trust(path, model, info)
     if found is not None:
         return found

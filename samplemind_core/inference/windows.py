@@ -14,6 +14,8 @@ from samplemind_core.audio.onsets import find_onsets
 from samplemind_core.audio.window import onset
 from samplemind_core.config import FeatureConfig
 from samplemind_core.errors import ConfigError, EmptyAudioError
+from samplemind_core.inference.table import NONE
+from samplemind_core.store.records import joined
 
 if TYPE_CHECKING:
     from samplemind_core.inference.classifier import Classifier
@@ -30,7 +32,11 @@ _FADE_S = 0.003
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of a file that sounds like one class; times in seconds, confidences as in a result."""
+    """A stretch of a file that sounds like one class; times in seconds, confidences as in a result.
+
+    Where a checkpoint names several labels, ``label`` is all of them as one text, ``confidence`` that of the
+    surest, or the largest of all without any, and ``second`` the likeliest class that is not among them.
+    """
 
     start_s: float
     end_s: float
@@ -64,7 +70,7 @@ class Timeline:
     starts_s, ends_s : ndarray of float64, shape (W,)
         What each window holds.
     scores : ndarray of float64, shape (W, len(names))
-        Confidences of each window, adding up to 1.
+        Confidences of each window, adding up to 1 where a sound is given one label.
     segments : tuple of Segment
         Neighbours of one class joined, silence left out.
     duration_s : float
@@ -138,7 +144,8 @@ def analyse(
         cells = _cells(len(samples), hop, starts, ends, scores, sounding, rate)
     else:
         cells = [(s, _end_of_sound(s, e, sounding, rate), row) for s, e, row in zip(starts, ends, scores, strict=True)]
-    segments = _segments(cells, names, classifier.can_refuse, rate, min_s, join_hits=size if way == "hits" else None)
+    answers = _Answers(names, classifier.can_refuse, classifier.thresholds)
+    segments = _segments(cells, answers, rate, min_s, join_hits=size if way == "hits" else None)
     return Timeline(way, names, starts / rate, ends / rate, scores, segments, len(samples) / rate)
 
 
@@ -224,10 +231,37 @@ def _cells(
     return cells
 
 
+@dataclass(frozen=True)
+class _Answers:
+    """How scores become an answer: the largest one, or all that reach their thresholds."""
+
+    names: tuple[str, ...]
+    can_refuse: bool
+    thresholds: NDArray[np.float64] | None
+
+    def key(self, scores: NDArray[np.float64]) -> tuple[int, ...]:
+        """Return what makes two answers the same: the places of what is named."""
+        if self.thresholds is None:
+            return (int(scores.argmax()),)
+        return tuple(np.flatnonzero(scores >= self.thresholds).tolist())
+
+    def segment(self, start_s: float, end_s: float, scores: NDArray[np.float64]) -> Segment:
+        order = np.argsort(-scores, kind="stable")
+        if self.thresholds is None:
+            first, second = int(order[0]), int(order[1])
+            label, is_none = self.names[first], self.can_refuse and first == len(self.names) - 1
+        else:
+            named = set(self.key(scores))
+            others = [int(place) for place in order if int(place) not in named]
+            first, second = int(order[0]) if not named else max(named, key=lambda place: scores[place]), -1
+            second = next((place for place in others if place != first), int(order[-1]))
+            label, is_none = joined(self.names[place] for place in order if int(place) in named) or NONE, not named
+        return Segment(start_s, end_s, label, float(scores[first]), self.names[second], float(scores[second]), is_none)
+
+
 def _segments(
     cells: list[_Cell],
-    names: tuple[str, ...],
-    can_refuse: bool,
+    answers: _Answers,
     rate: int,
     min_s: float,
     join_hits: int | None,
@@ -238,28 +272,13 @@ def _segments(
         before = groups[-1] if groups else None
         if before is not None:
             touching = cell[0] <= before[-1][1]
-            same = int(cell[2].argmax()) == int(_mean(before).argmax())
+            same = answers.key(cell[2]) == answers.key(_mean(before))
             cut = join_hits is None or cell[0] - before[-1][0] == join_hits
             if touching and ((same and cut) or cell[1] - cell[0] < min_s * rate):
                 before.append(cell)
                 continue
         groups.append([cell])
-    segments = []
-    for group in groups:
-        scores = _mean(group)
-        first, second = np.argsort(-scores, kind="stable")[:2]
-        segments.append(
-            Segment(
-                start_s=group[0][0] / rate,
-                end_s=group[-1][1] / rate,
-                label=names[first],
-                confidence=float(scores[first]),
-                second=names[second],
-                second_confidence=float(scores[second]),
-                is_none=can_refuse and int(first) == len(names) - 1,
-            )
-        )
-    return tuple(segments)
+    return tuple(answers.segment(group[0][0] / rate, group[-1][1] / rate, _mean(group)) for group in groups)
 
 
 def _mean(cells: list[_Cell]) -> NDArray[np.float64]:

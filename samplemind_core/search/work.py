@@ -40,7 +40,7 @@ def submit_search(
     """Store a search and queue the task that does it; see :meth:`samplemind_core.workspace.Workspace.search`."""
     from samplemind_core.data.dataset import require_one_label
 
-    require_one_label(dataset)
+    require_one_label(dataset, "A search")
     plan.check()
     _check_trials(num_trials)
     search_id = uuid.uuid4().hex[:12]

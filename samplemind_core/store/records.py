@@ -324,6 +324,16 @@ class Answer(Record):
     details: dict[str, Any] = field(default_factory=dict)
     batch_id: str | None = None
 
+    @property
+    def several_labels(self) -> bool:
+        """Whether each class was answered by itself; ``label`` is then the surest of ``labels``."""
+        return "labels" in self.details
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Everything that the file was called, the surest first."""
+        return tuple(self.details.get("labels") or ((self.label,) if self.label else ()))
+
 
 @dataclass(frozen=True, slots=True)
 class AnswerFilter:

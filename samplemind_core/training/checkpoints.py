@@ -12,9 +12,9 @@ import json
 import platform
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from samplemind_core.config import FeatureConfig, RunConfig, validation_faults
 from samplemind_core.errors import CheckpointError
@@ -26,8 +26,11 @@ if TYPE_CHECKING:
 
     from samplemind_core.models import AudioClassifier
 
-FORMAT_VERSION = 2  # 2: calibrated_on and operating_point
+FORMAT_VERSION = 3  # 2: calibrated_on and operating_point; 3: several_labels and label_thresholds
 KEY = "samplemind"
+UNCHOSEN = 0.5
+"""Probability from which on a label is named where no threshold was chosen for it."""
+
 _LIBRARIES = ("torch", "numpy", "safetensors", "soundfile", "soxr")
 
 
@@ -37,8 +40,10 @@ class CheckpointInfo(BaseModel):
     ``metrics`` are those of ``epoch`` on the validation split; ``temperature`` divides the logits
     (1 until calibrated) and ``calibrated_on`` says on what it was fitted (dataset, split, num_clips);
     ``operating_point`` is how sure an answer must be to be given, where somebody chose that
-    (``refuse_below`` and what it was chosen by); ``state`` is what resuming needs and empty except
-    in ``last``.
+    (``refuse_below`` and what it was chosen by). ``several_labels`` says that each class is answered by
+    itself, through a sigmoid; a label is then named from its ``label_thresholds`` on, in the order of the
+    classes (0.5 until chosen), and ``thresholds_from`` says what these were chosen on. ``state`` is what
+    resuming needs and empty except in ``last``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,6 +58,9 @@ class CheckpointInfo(BaseModel):
     temperature: float = Field(1.0, gt=0, allow_inf_nan=False)
     calibrated_on: dict[str, Any] = {}
     operating_point: dict[str, Any] = {}
+    several_labels: bool = False
+    label_thresholds: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
+    thresholds_from: dict[str, Any] = {}
     versions: dict[str, str] = {}
     state: dict[str, Any] = {}
 
@@ -70,6 +78,17 @@ class CheckpointInfo(BaseModel):
         if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
             raise ValueError("expected refuse_below between 0 and 1")
         return point
+
+    @model_validator(mode="after")
+    def _a_threshold_per_class(self) -> Self:
+        if self.label_thresholds and len(self.label_thresholds) != len(self.class_names):
+            raise ValueError("expected one label threshold per class")
+        return self
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """From which probability on each label is named; empty where a clip has one label."""
+        return (self.label_thresholds or (UNCHOSEN,) * len(self.class_names)) if self.several_labels else ()
 
     @property
     def refuse_below(self) -> float | None:

@@ -20,7 +20,7 @@ class Feed:
     ----------
     log_mel : array (N, 1, n_mels, frames), float16 or float32
         Usually a memory map.
-    targets : array (N,), int64
+    targets : array (N,), int64, or (N, C) of 0 and 1
     device : torch.device
         Where batches are delivered.
     resident : bool, optional
@@ -30,7 +30,7 @@ class Feed:
     def __init__(
         self,
         log_mel: npt.NDArray[np.floating],
-        targets: npt.NDArray[np.int64],
+        targets: npt.NDArray[np.integer],
         device: torch.device,
         *,
         resident: bool | None = None,
@@ -39,10 +39,11 @@ class Feed:
         self.resident = fits(log_mel.nbytes, device) if resident is None else resident
         self._mapped = log_mel
         self._all = torch.from_numpy(np.array(log_mel)).to(device) if self.resident else None
-        self.targets = torch.from_numpy(np.ascontiguousarray(targets, dtype=np.int64)).to(device)
+        kind = np.int64 if targets.ndim == 1 else np.float32  # classes index, labels are blended
+        self.targets = torch.from_numpy(np.ascontiguousarray(targets, dtype=kind)).to(device)
 
     def batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (log_mel (B, 1, n_mels, frames) float32, targets (B,)) of rows (B,) on the CPU."""
+        """Return (log_mel (B, 1, n_mels, frames) float32, targets (B,) or (B, C)) of rows (B,) on the CPU."""
         if self._all is not None:
             on_device = rows.to(self.device)
             return self._all[on_device].float(), self.targets[on_device]

@@ -260,13 +260,15 @@ def _train(store: Store, settings: Settings, run: Run, observer: StoreObserver) 
         description=describe_dataset(dataset.as_dict()),
     )
     folder = run_folder(settings, run.id) / "checkpoints"
-    record = ClipRecord(
-        run_folder(settings, run.id) / CLIP_RECORD,
-        data.val_rows,
-        data.targets[data.val_rows],
-        data.class_names,
-        config.train.epochs,
-    )
+    record = None
+    if not data.several_labels:  # it notes the one class that each clip was called
+        record = ClipRecord(
+            run_folder(settings, run.id) / CLIP_RECORD,
+            data.val_rows,
+            data.targets[data.val_rows],
+            data.class_names,
+            config.train.epochs,
+        )
     trainer = Trainer(config, data, folder, observer, device=settings.device, record=record)
     last = folder / "last.safetensors"
     if last.exists():
@@ -286,6 +288,7 @@ def _judge_checkpoints(
 ) -> None:
     """Leave what the best and the last checkpoint say of validation and test clips, and calibrate them."""
     from samplemind_core.training.checkpoints import read_info
+    from samplemind_core.training.label_thresholds import choose_label_thresholds
     from samplemind_core.training.predictions import leave_predictions
     from samplemind_core.training.temperature import calibrate_checkpoint
 
@@ -299,7 +302,8 @@ def _judge_checkpoints(
         if checkpoint.kind in {"best", "last"}:
             for split in ("val", "test"):
                 leave_predictions(store, settings.root, checkpoint, clips, split, clips.class_names, device)
-            calibrate_checkpoint(store, settings.root, checkpoint, clips.dataset.id)
+            settle = choose_label_thresholds if clips.multi_label else calibrate_checkpoint
+            settle(store, settings.root, checkpoint, clips.dataset.id)
 
 
 def _call_after_training(store: Store, settings: Settings, run: Run, log: logging.Logger) -> None:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from samplemind_core.config import RunConfig
 from samplemind_core.store.records import Epoch
-from samplemind_core.training import health
-from samplemind_core.training.monitor import macro_f1
+from samplemind_core.training.objective import Objective
 from samplemind_core.training.places import place_seed
 
 MIN_PROBE = 256
@@ -31,25 +29,21 @@ class Totals:
 
 @dataclass(frozen=True)
 class Judged:
-    """How a network did on some clips: ``losses`` (n,) float64, ``predicted`` and ``targets`` (n,) int64."""
+    """How a network did on some clips: ``losses`` (n,) float64, ``correct`` (n,) bool, targets and logits (n, C)."""
 
     losses: Tensor
-    predicted: Tensor
+    correct: Tensor
     targets: Tensor
-
-    @property
-    def correct(self) -> Tensor:
-        """Whether each clip was named right, (n,) bool."""
-        return self.predicted == self.targets
+    logits: Tensor
 
 
-def judge(logits: Tensor, targets: Tensor) -> Judged:
-    """Return the loss of each clip, and what it was called, from its logits (n, num_classes) and target (n,)."""
-    losses = functional.cross_entropy(logits.double(), targets, reduction="none")
-    return Judged(losses, logits.argmax(1), targets)
+def judge(objective: Objective, logits: Tensor, targets: Tensor) -> Judged:
+    """Return the loss and correctness of each clip from its logits (n, C) and targets as the dataset has them."""
+    return Judged(objective.losses(logits.double(), targets), objective.correct(logits, targets), targets, logits)
 
 
 def measure_epoch(
+    objective: Objective,
     number: int,
     totals: Totals,
     lr: float,
@@ -64,6 +58,8 @@ def measure_epoch(
 
     Parameters
     ----------
+    objective : Objective
+        What the network is asked.
     number : int
         The epoch, from 1.
     totals : Totals
@@ -79,13 +75,15 @@ def measure_epoch(
         Settings of the run.
     """
     num_val = len(val.losses)
-    recall = tuple(_mean_or_none(val.correct[val.targets == index]) for index in range(len(class_names)))
     measured = {
         "probe_loss": probe.losses.mean().item(),
         "probe_accuracy": probe.correct.double().mean().item(),
-        "val_macro_f1": macro_f1(val.predicted, val.targets, len(class_names)),
+        "val_macro_f1": objective.macro_f1(val.logits, val.targets),
         "val_loss_se": (val.losses.std(correction=1) / num_val**0.5).item() if num_val > 1 else 0.0,
     }
+    for name, part in (("val", val), ("probe", probe)):
+        extras = objective.extras(part.logits, part.targets)
+        measured |= {f"{name}_{score}": value for score, value in extras.items()}
     epoch = Epoch(
         epoch=number,
         train_loss=totals.loss / totals.clips,
@@ -96,9 +94,10 @@ def measure_epoch(
         seconds=totals.seconds,
         clips_per_s=totals.clips / max(totals.seconds, 1e-9),
         health=measured,
-        recall=recall,
+        recall=objective.recall(val.logits, val.targets),
     )
-    return _with_verdict(epoch, [*history, epoch], val.targets, len(probe.losses), class_names, config)
+    verdict = objective.verdict([*history, epoch], val.targets, len(probe.losses), class_names, config)
+    return replace(epoch, health={**measured, **verdict.as_dict()})
 
 
 def probe_sample(train_rows: np.ndarray, num_val: int, seed: int) -> Tensor:
@@ -115,30 +114,3 @@ def headline(epoch: Epoch) -> dict[str, float]:
     if "val_macro_f1" in epoch.health:  # not before it was measured
         figures["val_macro_f1"] = epoch.health["val_macro_f1"]
     return figures
-
-
-def _with_verdict(
-    epoch: Epoch,
-    history: list[Epoch],
-    targets: Tensor,
-    num_probe: int,
-    class_names: Sequence[str],
-    config: RunConfig,
-) -> Epoch:
-    """Return the epoch with its verdict beside the figures it rests on."""
-    shares = (torch.bincount(targets) / len(targets)).tolist()
-    known = [(recall, name) for recall, name in zip(epoch.recall, class_names, strict=True) if recall is not None]
-    verdict = health.assess(
-        [health.point_from(row.as_dict()) for row in history],
-        num_probe=num_probe,
-        num_val=len(targets),
-        class_shares=shares,
-        total_epochs=config.train.epochs,
-        config=config,
-        weakest_class=min(known)[1],
-    )
-    return Epoch(**epoch.as_dict() | {"health": {**epoch.health, **verdict.as_dict()}, "recall": epoch.recall})
-
-
-def _mean_or_none(correct: Tensor) -> float | None:
-    return correct.double().mean().item() if len(correct) else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,11 +28,12 @@ class Logits:
     """What a checkpoint said about some clips.
 
     ``logits`` (N, num_classes) float32; ``targets`` (N,) int64 are places in ``class_names``, -1 where
-    the clip's label is none of them; ``clip_ids`` (N,) int64.
+    the clip's label is none of them, or (N, num_classes) uint8 with 1 for each of several labels;
+    ``clip_ids`` (N,) int64.
     """
 
     logits: npt.NDArray[np.float32]
-    targets: npt.NDArray[np.int64]
+    targets: npt.NDArray[Any]
     clip_ids: npt.NDArray[np.int64]
     class_names: tuple[str, ...]
 
@@ -90,7 +91,14 @@ def read_logits(path: Path) -> Logits:
 
 
 def accuracy(found: Logits) -> float | None:
-    """Return the share of clips that are named rightly, among those with a class that the checkpoint knows."""
+    """Return the share of clips that are named rightly, among those with a class that the checkpoint knows.
+
+    Where clips have several labels, the share that is given exactly its labels, each from 50 % on.
+    """
+    if found.targets.ndim == 2:
+        known = found.targets.any(axis=1)
+        right = ((found.logits > 0) == (found.targets > 0)).all(axis=1)
+        return float(right[known].mean()) if known.any() else None
     known = found.targets >= 0
     return float((found.logits[known].argmax(axis=1) == found.targets[known]).mean()) if known.any() else None
 
@@ -138,10 +146,9 @@ def leave_predictions(
             logits[mine], known[mine] = found.logits[theirs], True
     if not known.all():
         logits[~known] = compute_logits(root / checkpoint.path, clips.log_mel, rows[~known], device)
-    places = np.array([class_names.index(name) if name in class_names else -1 for name in clips.class_names])
     name = f"{checkpoint.kind}-{checkpoint.epoch:04d}-{clips.dataset.id}-{split}.npz"
     path = root / "runs" / checkpoint.run_id / "predictions" / name
-    left = Logits(logits, places[clips.targets[rows]], wanted, class_names)
+    left = Logits(logits, _placed(clips, rows, class_names), wanted, class_names)
     write_logits(path, left)
     store.runs.put_prediction(
         {
@@ -154,3 +161,15 @@ def leave_predictions(
             "accuracy": accuracy(left),
         }
     )
+
+
+def _placed(clips: ClipData, rows: npt.NDArray[np.int64], class_names: tuple[str, ...]) -> npt.NDArray[Any]:
+    """Return the targets of clips among a checkpoint's classes."""
+    if not clips.multi_label:
+        places = np.array([class_names.index(name) if name in class_names else -1 for name in clips.class_names])
+        return np.asarray(places[clips.targets[rows]])
+    placed = np.zeros((len(rows), len(class_names)), np.uint8)
+    for column, name in enumerate(clips.class_names):
+        if name in class_names:
+            placed[:, class_names.index(name)] = clips.targets[rows, column]
+    return placed

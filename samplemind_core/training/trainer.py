@@ -14,7 +14,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from samplemind_core.audio.augment import augment, mixup
 from samplemind_core.config import RunConfig, TrainConfig
@@ -22,7 +21,6 @@ from samplemind_core.errors import CheckpointError, NonFiniteLossError, StorageE
 from samplemind_core.models import AudioClassifier, build_model, count_parameters
 from samplemind_core.store.records import Epoch
 from samplemind_core.training.averaging import add_to_mean, ema_decay, measure_batch_norms, move_average
-from samplemind_core.training.balance import class_weights
 from samplemind_core.training.checkpoints import (
     CheckpointInfo,
     library_versions,
@@ -37,6 +35,7 @@ from samplemind_core.training.device import describe, deterministic, pick_device
 from samplemind_core.training.feed import Feed
 from samplemind_core.training.measuring import Judged, Totals, headline, judge, measure_epoch, probe_sample
 from samplemind_core.training.monitor import WORDS, rank
+from samplemind_core.training.objective import objective_for
 from samplemind_core.training.observer import Observer, Outcome
 from samplemind_core.training.optimizers import build_optimizer
 from samplemind_core.training.places import MIXUP, epoch_order, place_chance, place_seed
@@ -99,10 +98,8 @@ class Trainer:
         self.generator = torch.Generator(self.device)
         self.val_rows = torch.from_numpy(data.val_rows)
         self.probe_rows = probe_sample(data.train_rows, len(data.val_rows), config.train.seed)
-        self.class_weights: Tensor | None = None
-        if config.train.class_balance == "weights":
-            targets = torch.from_numpy(data.targets[data.train_rows])
-            self.class_weights = class_weights(targets, len(data.class_names)).to(self.device)
+        train_targets = torch.from_numpy(data.targets[data.train_rows])
+        self.objective = objective_for(config.train, train_targets, len(data.class_names), self.device)
         self.steps_per_epoch = -(-len(data.train_rows) // config.train.batch_size)
 
         self.epoch, self.step = 1, 0  # what comes next
@@ -178,7 +175,7 @@ class Trainer:
 
         log_mel, soft_targets = self._augment(log_mel, targets)
         logits = self._forward(self.model, log_mel)
-        loss = self._loss(logits, soft_targets)
+        loss = self.objective.loss(logits, soft_targets, config.label_smoothing)
         value = loss.item()  # the step's one wait for the device: the loss is checked before it is used
         if not np.isfinite(value):
             raise NonFiniteLossError(
@@ -195,8 +192,7 @@ class Trainer:
             move_average(self.averaged, self.model, ema_decay(config.ema_decay, step))
 
         self.totals.loss += value * len(targets)
-        dominant = soft_targets if soft_targets.ndim == 1 else soft_targets.argmax(1)
-        self.totals.correct += int((logits.argmax(1) == dominant).sum())
+        self.totals.correct += int(self.objective.correct(logits, soft_targets).sum())
         self.totals.clips += len(targets)
 
     # -- measuring -------------------------------------------------------------------------------
@@ -217,7 +213,7 @@ class Trainer:
 
     def _judge(self, rows: Tensor) -> Judged:
         """Return how the evaluated network does on clips."""
-        return judge(self.logits(rows), torch.from_numpy(self.data.targets[rows.numpy()]))
+        return judge(self.objective, self.logits(rows), torch.from_numpy(self.data.targets[rows.numpy()]))
 
     def _end_epoch(self) -> str | None:
         """Measure, record and save an epoch; return why the run ends early, if it does."""
@@ -230,6 +226,7 @@ class Trainer:
                 "Start again with a smaller learning rate; the checkpoints up to here are unharmed.",
             )
         epoch = measure_epoch(
+            self.objective,
             self.epoch,
             self.totals,
             self.optimizer.param_groups[0]["lr"],
@@ -270,7 +267,7 @@ class Trainer:
             return
         try:
             # The loss of a clip is -log of the probability that its own label was given.
-            self.record.note(self.epoch, val.predicted.numpy(), torch.exp(-val.losses).numpy())
+            self.record.note(self.epoch, val.logits.argmax(1).numpy(), torch.exp(-val.losses).numpy())
         except StorageError as error:
             self.record = None  # training matters more than a record of it
             self.observer.on_event("record", f"What becomes of each sample is no longer noted. {error}")
@@ -347,6 +344,7 @@ class Trainer:
     def _info(self, epoch: Epoch | None, state: dict[str, Any]) -> CheckpointInfo:
         return CheckpointInfo(
             class_names=self.data.class_names,
+            several_labels=self.data.several_labels,
             config=self.config,
             epoch=0 if epoch is None else epoch.epoch,
             metrics={} if epoch is None else headline(epoch),
@@ -363,16 +361,6 @@ class Trainer:
         with torch.autocast(self.device.type, self.precision, enabled=self.precision is not torch.float32):
             logits: Tensor = model(log_mel)
         return logits.float()
-
-    def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        smoothing = self.train_config.label_smoothing
-        if self.class_weights is None:
-            return functional.cross_entropy(logits, targets, label_smoothing=smoothing)
-        # Divided by the clips, not by their weights: those average 1 over an epoch, not over each batch.
-        losses = functional.cross_entropy(
-            logits, targets, weight=self.class_weights, label_smoothing=smoothing, reduction="none"
-        )
-        return losses.mean()
 
     def _average_epochs(self) -> None:
         """Take this epoch into the mean of the last ones, and measure the batch norms that belong to it."""
@@ -393,8 +381,8 @@ class Trainer:
         in_time = self.epoch <= settings.mixup_until * self.config.planned_epochs
         chance = place_chance(self.train_config.seed, self.epoch, self.step + 1, MIXUP)
         if settings.mixup_alpha and in_time and chance < settings.mixup_share:
-            one_hot = functional.one_hot(targets, len(self.data.class_names)).to(log_mel.dtype)
-            return mixup(log_mel, one_hot, settings.mixup_alpha, self.generator)
+            soft = self.objective.soft(targets, len(self.data.class_names)).to(log_mel.dtype)
+            return mixup(log_mel, soft, settings.mixup_alpha, self.generator)
         return log_mel, targets
 
     def _order(self, epoch: int) -> Tensor:

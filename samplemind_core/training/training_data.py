@@ -16,7 +16,8 @@ from samplemind_core.errors import TrainingError
 class TrainingData:
     """What a run learns from.
 
-    ``log_mel`` (N, 1, n_mels, frames) in dB; ``targets`` (N,) int64; rows of each split (n,) int64.
+    ``log_mel`` (N, 1, n_mels, frames) in dB; ``targets`` (N,) int64, or (N, C) of 0 and 1 where clips have
+    several labels; rows of each split (n,) int64.
     ``description`` goes into every checkpoint: the dataset's id, name, fingerprint.
     """
 
@@ -26,6 +27,11 @@ class TrainingData:
     val_rows: np.ndarray
     class_names: tuple[str, ...]
     description: dict[str, Any]
+
+    @property
+    def several_labels(self) -> bool:
+        """Whether clips may have several labels."""
+        return self.targets.ndim == 2
 
 
 def check(config: RunConfig, data: TrainingData) -> None:

@@ -94,6 +94,11 @@ def answers(ref: str, given: Sequence[Given], *, keep_signals: bool) -> tuple[li
     return kept[asked]
 
 
+def agree(one: Result, other: Result) -> bool:
+    """Return whether two checkpoints say the same: the same label, or the same set of labels."""
+    return set(one.labels or (one.label,)) == set(other.labels or (other.label,))
+
+
 def row(result: Result, other: Result | None = None, *, measured: bool = False) -> dict[str, Any]:
     """Return one line of the table; with the answer of another checkpoint, whether the two agree.
 
@@ -102,19 +107,28 @@ def row(result: Result, other: Result | None = None, *, measured: bool = False) 
     ranked = result.ranked()
     line: dict[str, Any] = {
         "File": Path(result.name).name,
-        "Class": result.label or "",
+        "Class": result.shown_label,
         "Confidence": result.confidence,
     }
     if other is not None:
-        line |= {"Other": other.label or "", "Other confidence": other.confidence}
+        line |= {"Other": other.shown_label, "Other confidence": other.confidence}
+    elif result.several_labels:
+        line["Nearly"] = _nearly(result)
     elif measured:
         line["Could be"] = "" if result.is_none else " or ".join(result.prediction_set)
     else:
         line["Second"] = f"{ranked[1][0]} {words.confidence(ranked[1][1])}" if len(ranked) > 1 else ""
     note = "could not be read" if result.error else "too unsure to say" if result.undecided else ""
-    if other is not None and not result.error and result.label != other.label:
+    if other is not None and not result.error and not agree(result, other):
         note = "they disagree"
     return line | {"Note": note}
+
+
+def _nearly(result: Result) -> str:
+    """Return the likeliest label that is not named."""
+    rest = {name: share for name, share in result.probs.items() if name not in result.labels}
+    name = max(rest, key=lambda name: rest[name] - result.thresholds[name], default="")
+    return f"{name} {words.confidence(rest[name])}" if name else ""
 
 
 def csv_text(results: Sequence[Result], others: Sequence[Result] | None = None) -> str:
@@ -122,10 +136,13 @@ def csv_text(results: Sequence[Result], others: Sequence[Result] | None = None) 
     from samplemind_core.inference.table import answer_columns, answer_row, share
 
     names = list(next((result.probs for result in results if result.probs), {}))
+    several = any(result.several_labels for result in results)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(answer_columns(names) + (["other_label", "other_confidence"] if others else []))
+    writer.writerow(
+        answer_columns(names, several_labels=several) + (["other_label", "other_confidence"] if others else [])
+    )
     for place, result in enumerate(results):
-        other = [inert(others[place].label or ""), share(others[place].confidence)] if others else []
-        writer.writerow(answer_row(result, names) + other)
+        other = [inert(others[place].shown_label), share(others[place].confidence)] if others else []
+        writer.writerow(answer_row(result, names, several_labels=several) + other)
     return text.getvalue()

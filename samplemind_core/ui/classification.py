@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 from samplemind_core.errors import SampleMindError
+from samplemind_core.evaluation.metrics import Evaluation
+from samplemind_core.evaluation.multi_label import LabelEvaluation
 from samplemind_core.store import Checkpoint, Run
 from samplemind_core.store.records import ENDED
 from samplemind_core.ui import measure, parts, words
-from samplemind_core.ui.answers import Given, answers, csv_text, on_server, row, suffixes
+from samplemind_core.ui.answers import Given, agree, answers, csv_text, on_server, row, suffixes
 from samplemind_core.ui.batches.remembering import after_answers
 from samplemind_core.ui.one_sound import show_one
 from samplemind_core.ui.state import choose, error_boundary, workspace
@@ -111,11 +113,7 @@ def provenance(ref: str, run: Run, checkpoint: Checkpoint) -> None:
         try:
             with st.spinner("Looking up its test accuracy"):
                 tested = measure.evaluation(ref, "test")
-            low, high = tested.accuracy_interval
-            accuracy = (
-                f"right on {words.percent(tested.accuracy)} of {words.plural(tested.num_clips, 'test sample')} "
-                f"({words.percent(low)} to {words.percent(high)})"
-            )
+            accuracy = how_good(tested)
         except SampleMindError as error:
             accuracy = f"test accuracy unknown: {error.problem}"
         trained = parts.safe(dataset.name) if dataset else "a dataset that is gone"
@@ -128,6 +126,19 @@ def provenance(ref: str, run: Run, checkpoint: Checkpoint) -> None:
             parts.synthetic_badge()
 
 
+def how_good(tested: Evaluation | LabelEvaluation) -> str:
+    """Return a checkpoint's score on its test samples in words, with its interval."""
+    samples = words.plural(tested.num_clips, "test sample")
+    if isinstance(tested, Evaluation):
+        low, high = tested.accuracy_interval
+        return f"right on {words.percent(tested.accuracy)} of {samples} ({words.percent(low)} to {words.percent(high)})"
+    low, high = tested.mean_ap_interval
+    return (
+        f"several labels per sample, mean average precision {words.percent(tested.mean_ap)} on {samples} "
+        f"({words.percent(low)} to {words.percent(high)})"
+    )
+
+
 def _trusted(ref: str) -> str | None:
     """Return how the promises of a checkpoint turned out on its test samples."""
     try:
@@ -135,6 +146,8 @@ def _trusted(ref: str) -> str | None:
             trust = workspace().classifier(ref).trust
     except SampleMindError:
         return None  # the answers below say it in full
+    if workspace().classifier(ref).info.several_labels:
+        return "It names every label that reaches its own threshold; thresholds were chosen on validation samples."
     if trust is None or not trust.measured.get("num_clips"):
         return "How far its confidence can be trusted has not been measured: there are too few samples, or none."
     measured = trust.measured
@@ -158,7 +171,7 @@ def show_many(ref: str, run: Run, given: Sequence[Given], *, key: str, other: tu
     st.caption(f"{words.plural(len(results), 'sample')} in {words.duration(took)}{note}. Choose a row to look closer.")
     places = list(range(len(results)))
     if others is not None:
-        differing = [i for i in places if not results[i].error and results[i].label != others[i].label]
+        differing = [i for i in places if not results[i].error and not agree(results[i], others[i])]
         with st.container(horizontal=True, vertical_alignment="center"):
             st.badge(
                 f"They disagree on {len(differing):,}" if differing else "They agree on all",
@@ -168,6 +181,8 @@ def show_many(ref: str, run: Run, given: Sequence[Given], *, key: str, other: tu
             if differing and st.toggle("Only these", key=f"{key}-differing"):
                 places = differing
     measured = any(result.prediction_set for result in results)
+    if any(result.several_labels for result in results):
+        st.caption("Confidence is that of the surest label; each class is answered by itself.")
     rows = [row(results[i], others[i] if others else None, measured=measured) for i in places]
     table = {name: [item[name] for item in rows] for name in rows[0]}
     sure = st.column_config.ProgressColumn(min_value=0, max_value=1, format="percent")

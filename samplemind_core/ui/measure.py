@@ -10,9 +10,10 @@ from samplemind_core.ui.state import workspace
 
 if TYPE_CHECKING:
     from samplemind_core.evaluation.metrics import Evaluation
+    from samplemind_core.evaluation.multi_label import LabelEvaluation
 
 
-def evaluation(ref: str, split: str) -> Evaluation:
+def evaluation(ref: str, split: str) -> Evaluation | LabelEvaluation:
     """Return how a checkpoint does on a split of its dataset."""
     return _evaluation(ref, split, _stamp(ref))
 
@@ -26,5 +27,5 @@ def _stamp(ref: str) -> tuple[Any, ...]:
 
 
 @st.cache_data(max_entries=200, show_spinner=False)
-def _evaluation(ref: str, split: str, stamp: tuple[Any, ...]) -> Evaluation:
+def _evaluation(ref: str, split: str, stamp: tuple[Any, ...]) -> Evaluation | LabelEvaluation:
     return workspace().evaluate(ref, split=split)

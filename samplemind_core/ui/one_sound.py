@@ -13,9 +13,10 @@ from samplemind_core.errors import SampleMindError
 from samplemind_core.server import clip_url, sound_url
 from samplemind_core.store import Run
 from samplemind_core.ui import parts, words
-from samplemind_core.ui.answers import Given, answers
+from samplemind_core.ui.answers import Given, agree, answers
 from samplemind_core.ui.hints import hint
 from samplemind_core.ui.player import Mark, Sound, player, player_list
+from samplemind_core.ui.several_answers import several_answer
 from samplemind_core.ui.state import error_boundary, theme, workspace
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def _compared(result: Result, run: Run, other: tuple[str, Run], given: Given, *,
     (second, *_), _ = answers(other[0], [given], keep_signals=True)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(parts.safe(given.name), width="content")
-        if second.label == result.label:
+        if agree(result, second):
             st.badge("They agree", icon=":material/check:", color="green")
         else:
             st.badge("They disagree", icon=":material/compare_arrows:", color="orange")
@@ -74,6 +75,9 @@ def answer(result: Result, *, key: str) -> None:
     from samplemind_core.charts.confidence import confidence_figure
     from samplemind_core.inference.table import NONE
 
+    if result.several_labels:
+        several_answer(result, key=key)
+        return
     st.metric(
         "Class",
         str(result.label),
@@ -172,7 +176,9 @@ def _reasons(ref: str, given: Given, result: Result, *, key: str) -> None:
     if result.waveform is None:
         return
     with st.expander("Why this answer", icon=":material/lightbulb:"):
-        if st.toggle("Look for the reasons", key=f"{key}-why-on-{given.id}"):
+        if result.several_labels:
+            st.caption("Reasons are looked for where a checkpoint names one label; this one names several.")
+        elif st.toggle("Look for the reasons", key=f"{key}-why-on-{given.id}"):
             from samplemind_core.ui.why import why
 
             with error_boundary():
@@ -280,4 +286,6 @@ def segments_csv(name: str, segments: tuple[Segment, ...]) -> str:
 def _color(segment: Segment, names: tuple[str, ...]) -> str:
     from samplemind_core.charts.style import class_color, palette
 
-    return palette(theme()).muted if segment.is_none else class_color(names.index(segment.label), theme())
+    if segment.is_none or segment.label not in names:  # several labels have no colour of their own
+        return palette(theme()).muted if segment.is_none else palette(theme()).accent
+    return class_color(names.index(segment.label), theme())

@@ -267,7 +267,7 @@ def test_overlay_of_runs_without_validation_has_no_labels_to_place() -> None:
 def test_overlay_edges() -> None:
     assert "curves of the chosen runs" in words(charts.overlay_figure([], "loss"))
     assert "curves of the chosen runs" in words(charts.overlay_figure([("new", [])], "loss"))
-    with pytest.raises(ConfigError, match="'loss' or 'accuracy'"):
+    with pytest.raises(ConfigError, match="one of loss, accuracy, map"):
         charts.overlay_figure([], "speed")  # type: ignore[arg-type]
 
 

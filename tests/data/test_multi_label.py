@@ -1,4 +1,4 @@
-"""Datasets whose clips have several labels: import, split, edits, and what refuses or leaves them out."""
+"""Datasets whose clips have several labels: import, split, edits, and what leaves them out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from samplemind_core.data.importer import import_dataset
 from samplemind_core.data.manifests import read_manifest
 from samplemind_core.data.sources import Found, ImportOptions
 from samplemind_core.data.split import choose_splits, merge_groups
-from samplemind_core.errors import DataError, ManifestError
+from samplemind_core.errors import ConfigError, DataError, ManifestError
 from samplemind_core.settings import Settings
 from samplemind_core.workspace import Workspace
 
@@ -184,8 +184,9 @@ def test_a_health_report_says_what_it_left_out(space):
     assert found.facts["classes"] == 4
 
 
-def test_training_refuses_and_says_why(space):
-    with pytest.raises(DataError, match="trains one label per clip") as caught:
-        space.submit("tagged", build_config("quick"), start=False)
-    assert "one label" in caught.value.advice
+def test_a_loss_for_one_label_is_refused_before_a_run_is_queued(space):
+    with pytest.raises(ConfigError, match="several") as caught:
+        space.submit("tagged", build_config("quick", {"loss": "cross_entropy"}), start=False)
+    assert "bce" in caught.value.advice
     assert space.runs() == []
+    assert space.submit("tagged", build_config("quick"), start=False).status == "queued"

@@ -18,7 +18,7 @@ class ByPitch:
 
     def __init__(self) -> None:
         self.info = SimpleNamespace(features=FeatureConfig(sample_rate_hz=RATE, duration_s=0.5, n_fft=1024))
-        self.answer_names, self.can_refuse, self.windows = NAMES, True, 0
+        self.answer_names, self.can_refuse, self.thresholds, self.windows = NAMES, True, None, 0
 
     def scores(self, windows: np.ndarray) -> np.ndarray:
         self.windows += len(windows)

@@ -85,9 +85,11 @@ def test_class_weights_enter_the_loss_and_only_there(tmp_path: Path) -> None:
     soft = torch.nn.functional.one_hot(targets, 3).float() * 0.9 + 0.1 / 3
     weights = class_weights(torch.from_numpy(data.targets[data.train_rows]), 3)
     expected = -(soft * weights * logits.log_softmax(1)).sum(1).mean()
-    torch.testing.assert_close(trainer._loss(logits, targets), expected)
+    torch.testing.assert_close(trainer.objective.loss(logits, targets, 0.1), expected)
     # The same from blended labels.
-    torch.testing.assert_close(trainer._loss(logits, torch.nn.functional.one_hot(targets, 3).float()), expected)
+    torch.testing.assert_close(
+        trainer.objective.loss(logits, torch.nn.functional.one_hot(targets, 3).float(), 0.1), expected
+    )
 
 
 # -- averages of weights -------------------------------------------------------------------------

@@ -32,7 +32,7 @@ def after_answers(ref: str, run: Run, checkpoint: Checkpoint, given: Sequence[Gi
     results, _ = answers(ref, given, keep_signals=len(given) == 1)
     dataset = next((item.name for item in workspace().datasets() if item.id == run.dataset_id), "")
     facts = checkpoint_facts(run, checkpoint, dataset)
-    if len(given) == 1 and results[0].error is None:
+    if len(given) == 1 and results[0].error is None and not results[0].several_labels:
         (result,) = results
         called = None if result.is_none else result.label
         with error_boundary():

@@ -12,6 +12,7 @@ from samplemind_core.inference.table import NONE
 from samplemind_core.server import answer_url, batch_url
 from samplemind_core.store import Answer, AnswerFilter, Batch, Task
 from samplemind_core.store.answers import AnswerSummary, Order
+from samplemind_core.store.records import joined
 from samplemind_core.ui import parts, words
 from samplemind_core.ui.batches.correcting import correct_answers
 from samplemind_core.ui.batches.sorting import sorting
@@ -129,7 +130,9 @@ def answers(batch: Batch, summary: AnswerSummary) -> None:
     if failed:
         with st.expander(f"Could not be read ({len(failed):,} on this page)", expanded=not heard):
             parts.facts(failed)
-    if heard and batch.kind != "page":
+    if any(answer.several_labels for answer in heard):
+        st.caption("Each file counts, sorts and filters by its surest label. Corrections take one label per file.")
+    elif heard and batch.kind != "page":
         correct_answers(batch, heard, class_names(batch, summary), title="Something is wrong here", key="wrong")
         worth_a_label(batch, class_names(batch, summary))
 
@@ -169,7 +172,7 @@ def _silent_list(found: Sequence[Answer]) -> None:
     st.dataframe(
         {
             "File": [answer.name for answer in found],
-            "Class": [answer.label or NONE for answer in found],
+            "Class": [joined(answer.labels) or NONE for answer in found],
             "Confidence": [words.confidence(answer.confidence) for answer in found],
         },
         hide_index=True,
@@ -182,7 +185,7 @@ def sound(batch: Batch, answer: Answer) -> Sound:
     """Return a line of the list."""
     near = answer.details.get("prediction_set") or []
     among = f"one of {', '.join(near)}" if len(near) > 1 else ""
-    details = (answer.label or NONE, words.confidence(answer.confidence), among)
+    details = (joined(answer.labels) or NONE, words.confidence(answer.confidence), among)
     return Sound(answer_url(batch.id, answer.position), answer.file or answer.name, details)
 
 

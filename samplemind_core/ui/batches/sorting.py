@@ -23,7 +23,10 @@ def sorting(batch: Batch) -> None:
     from samplemind_core.batches.sort_task import ZIP, submit, zip_path
 
     parts.section("Sort into folders")
-    st.caption("Copies, named by class. Your own files are only read, nothing is ever overwritten.")
+    st.caption(
+        "Copies, named by class; by the surest one where a file has several labels. Your own files are only read, "
+        "nothing is ever overwritten."
+    )
     folders = workspace().settings.server_folders
     ways = {"zip": "A zip to download"} | ({"folder": "A folder of this machine"} if folders else {})
     with st.container(border=True):

@@ -28,33 +28,51 @@ class Section:
         A Material icon.
     needs_network : bool
         Whether it looks into a network, which the mean of several or a cross-validation is not.
+    several : str
+        The module that draws it where samples have several labels; or, as a sentence, why nothing is drawn.
     """
 
     slug: str
     title: str
     icon: str
     needs_network: bool = False
+    several: str = ""
 
     def draw(self, picked: Picked) -> None:
         """Draw the section for what was picked."""
+        module = self.several if picked.several_labels else self.slug
+        if module.endswith("."):
+            st.caption(module)
+            return
         if self.needs_network and not picked.single:
             st.caption("This looks into one network. Choose a checkpoint above, not only a cross-validation.")
             return
-        importlib.import_module(f"{__name__}.{self.slug}").draw(picked)
+        importlib.import_module(f"{__name__}.{module}").draw(picked)
 
+
+_NEEDS_ONE = "needs one answer per sample; this checkpoint names any number of labels."
 
 SECTIONS: tuple[Section, ...] = (
-    Section("overview", "Overview", ":material/balance:"),
-    Section("confusions", "Confusions", ":material/grid_on:"),
-    Section("labels", "Labels", ":material/label:"),
-    Section("calibration", "Calibration", ":material/straighten:"),
-    Section("thresholds", "Thresholds", ":material/tune:"),
-    Section("slices", "Slices", ":material/pie_chart:"),
-    Section("embedding", "Map", ":material/scatter_plot:", needs_network=True),
-    Section("robustness", "Robustness", ":material/shield:", needs_network=True),
-    Section("why", "Why", ":material/psychology_alt:", needs_network=True),
-    Section("report", "Report", ":material/download:"),
-)
+    Section("overview", "Overview", ":material/balance:", several="several_overview"),
+    Section("confusions", "Confusions", ":material/grid_on:", several="several_found"),
+    Section("labels", "Labels", ":material/label:", several=f"Doubting labels {_NEEDS_ONE}"),
+    Section("calibration", "Calibration", ":material/straighten:", several=(
+        "How far the confidence of each label can be trusted is not measured for checkpoints that name several."
+    )),
+    Section("thresholds", "Thresholds", ":material/tune:", several="several_thresholds"),
+    Section("slices", "Slices", ":material/pie_chart:", several=f"Accuracy by slice {_NEEDS_ONE}"),
+    Section("embedding", "Map", ":material/scatter_plot:", needs_network=True, several="embedding"),
+    Section("robustness", "Robustness", ":material/shield:", needs_network=True, several=(
+        f"What a checkpoint withstands is measured by its accuracy, which {_NEEDS_ONE}"
+    )),
+    Section("why", "Why", ":material/psychology_alt:", needs_network=True, several=(
+        "Reasons are looked for where a checkpoint names one label; this one names several."
+    )),
+    Section("report", "Report", ":material/download:", several=(
+        "The report is written for checkpoints that name one label. Evaluate on the command line gives these figures "
+        "as JSON."
+    )),
+)  # fmt: skip
 
 
 def choose_section() -> Section:

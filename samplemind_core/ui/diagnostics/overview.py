@@ -24,12 +24,12 @@ def draw(picked: Picked) -> None:
     _classes(picked)
     left, right = st.columns(2)
     with left:
-        _costs(picked)
+        costs(picked)
     with right:
         if len(picked.models) > 1:
             _agreement(picked)
     if len(picked.single) > 1:
-        _settings(picked.single)
+        settings_that_differ(picked.single)
 
 
 def _scores(picked: Picked) -> None:
@@ -109,7 +109,7 @@ def _class_table(picked: Picked) -> None:
     st.dataframe(table, hide_index=True, alt="Precision, recall and F1 by class")
 
 
-def _costs(picked: Picked) -> None:
+def costs(picked: Picked) -> None:
     """Draw size, parameters and, where somebody asks, the measured time per sample."""
     if not picked.single:
         return
@@ -156,7 +156,8 @@ def _agreement(picked: Picked) -> None:
         st.caption("The share of samples that get the same answer, right or wrong.")
 
 
-def _settings(models: tuple[PickedModel, ...]) -> None:
+def settings_that_differ(models: tuple[PickedModel, ...]) -> None:
+    """Draw the settings that not all of the models were trained with."""
     configs = [flatten(RunConfig.model_validate(model.run.config)) for model in models if model.run is not None]
     different = {
         name: " → ".join(str(config[name]) for config in configs)

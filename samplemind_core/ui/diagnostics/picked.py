@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import streamlit as st
 
+from samplemind_core.evaluation.multi_label import LabelEvaluation
 from samplemind_core.evaluation.out_of_fold import out_of_fold_file
 from samplemind_core.store import Checkpoint, Clip, Dataset, Run
 from samplemind_core.ui import words
@@ -40,7 +41,8 @@ class PickedModel:
         Both None for the mean of several; no checkpoint for the out-of-fold answers of a run.
     judged : Judged
         What it said; rows and classes are the same for all picked models.
-    evaluation : Evaluation
+    measured : Evaluation or LabelEvaluation
+        How good that is: of one label for each sample, or of several.
     """
 
     name: str
@@ -48,7 +50,19 @@ class PickedModel:
     run: Run | None
     checkpoint: Checkpoint | None
     judged: Judged
-    evaluation: Evaluation
+    measured: Evaluation | LabelEvaluation
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """Its scores where samples have one label."""
+        assert not isinstance(self.measured, LabelEvaluation)
+        return self.measured
+
+    @property
+    def labelled(self) -> LabelEvaluation:
+        """Its scores where samples have several labels."""
+        assert isinstance(self.measured, LabelEvaluation)
+        return self.measured
 
     @property
     def title(self) -> str:
@@ -113,6 +127,11 @@ class Picked:
         return next((model for model in self.models if model.name == name), self.models[0])
 
     @property
+    def several_labels(self) -> bool:
+        """Whether samples have several labels, each of which is answered by itself."""
+        return self.models[0].judged.several_labels
+
+    @property
     def single(self) -> tuple[PickedModel, ...]:
         """The models that are one checkpoint each, with a file."""
         return tuple(model for model in self.models if model.checkpoint is not None)
@@ -155,7 +174,7 @@ def _pick(
     dataset_id: str, split: str, letters: tuple[str, ...], refs: tuple[str, ...], mean: bool, stamps: tuple[Any, ...]
 ) -> Picked:
     from samplemind_core.evaluation.lineup import line_up, mean_of, mean_ref
-    from samplemind_core.evaluation.metrics import evaluate_logits
+    from samplemind_core.evaluation.measuring import evaluate_judged
 
     store = workspace()
     dataset = store.dataset(dataset_id)
@@ -166,7 +185,7 @@ def _pick(
         judged, names = [*judged, mean_of(judged)], [*names, MEAN]
         all_refs, resolved = [*all_refs, mean_ref(refs)], [*resolved, (None, None)]
     models = tuple(
-        PickedModel(name, ref, run, kept, one, evaluate_logits(one.logits, one.targets, one.class_names))
+        PickedModel(name, ref, run, kept, one, evaluate_judged(one))
         for name, ref, (run, kept), one in zip(names, all_refs, resolved, judged, strict=True)
     )
     clips = clips_of(dataset)

@@ -21,11 +21,11 @@ def datasets() -> dict[str, str]:
     """Return the datasets that some checkpoint can be judged on, those that were trained on first."""
     store = workspace()
     trained = {run.dataset_id for run in store.runs() if store.checkpoints(run.id)}
-    known = {name for item in store.datasets() if item.id in trained for name in item.class_names}
+    known = {(item.multi_label, name) for item in store.datasets() if item.id in trained for name in item.class_names}
     found = [
         item
         for item in store.datasets()
-        if item.id in trained or (known & set(item.class_names) and not item.multi_label)
+        if item.id in trained or any((item.multi_label, name) in known for name in item.class_names)
     ]
     return {item.id: parts.dataset_label(item) for item in sorted(found, key=lambda item: item.id not in trained)}
 
@@ -120,7 +120,8 @@ def _options(dataset: Dataset) -> dict[str, str]:
     others = {item.id: item for item in store.datasets()}
     options = parts.checkpoint_options(store, dataset.id, newest=_NEWEST)
     for item in others.values():
-        if item.id != dataset.id and set(item.class_names) & set(dataset.class_names):
+        alike = item.multi_label == dataset.multi_label and set(item.class_names) & set(dataset.class_names)
+        if item.id != dataset.id and alike:
             more = parts.checkpoint_options(store, item.id, newest=_NEWEST)
             options |= {ref: f"{label} · trained on {item.name}" for ref, label in more.items()}
     for run in store.runs(dataset.id)[:_NEWEST]:

@@ -12,6 +12,7 @@ from samplemind_core.ui.state import theme
 
 if TYPE_CHECKING:
     from samplemind_core.evaluation.comparison import Comparison
+    from samplemind_core.evaluation.multi_label import LabelComparison
 
 _WORDS = {"a": "{a} is better", "b": "{b} is better", "undecided": "Undecided"}
 
@@ -20,6 +21,9 @@ def verdict(picked: Picked) -> None:
     """Draw what the first model's comparison with each other one says."""
     from samplemind_core.charts.differences import difference_figure
 
+    if picked.several_labels:
+        _several(picked)
+        return
     results = comparisons(picked)
     first = picked.models[0].name
     with st.container(border=True):
@@ -31,6 +35,26 @@ def verdict(picked: Picked) -> None:
         with st.expander("Other scores, with intervals", expanded=len(results) == 1):
             parts.figure(difference_figure(sorted(rows, key=lambda row: _SCORES.index(row[0])), theme()), key="verdict")
             st.caption("Intervals are 95 % and draw whole sources, because samples of one pack are not independent.")
+
+
+def _several(picked: Picked) -> None:
+    from samplemind_core.charts.differences import difference_figure
+    from samplemind_core.evaluation.multi_label import LabelComparison
+
+    found = _compare_labels(picked, picked.stamp, tuple(model.ref for model in picked.models))
+    first = picked.models[0].name
+    rows = []
+    with st.container(border=True):
+        for result, other in zip(found, picked.models[1:], strict=True):
+            assert isinstance(result, LabelComparison)
+            _badge(result.verdict, first, other.name)
+            st.markdown(parts.safe(result.sentence))
+            rows.append(("Mean average precision", other.name, result.difference, result.interval))
+        parts.figure(difference_figure(rows, theme()), key="verdict")
+        st.caption(
+            "Intervals are 95 % and draw whole sources, because samples of one pack are not independent. "
+            "A checkpoint is called better where the interval, widened for the number of comparisons, leaves out zero."
+        )
 
 
 def comparisons(picked: Picked) -> tuple[Comparison, ...]:
@@ -49,13 +73,17 @@ def _rows(result: Comparison, name: str) -> list[tuple[str, str, float, tuple[fl
     ]
 
 
-def _one(result: Comparison, name_a: str, name_b: str) -> None:
-    undecided = result.verdict == "undecided"
+def _badge(verdict: str, name_a: str, name_b: str) -> None:
+    undecided = verdict == "undecided"
     st.badge(
-        _WORDS[result.verdict].format(a=name_a, b=name_b),
+        _WORDS[verdict].format(a=name_a, b=name_b),
         icon=":material/balance:" if undecided else ":material/check_circle:",
         color="gray" if undecided else "green",
     )
+
+
+def _one(result: Comparison, name_a: str, name_b: str) -> None:
+    _badge(result.verdict, name_a, name_b)
     st.markdown(parts.safe(result.sentence))
     st.caption(
         f"Both are right on {result.both_right:,} samples and both wrong on {result.both_wrong:,}. "
@@ -70,3 +98,12 @@ def _compare(_picked: Picked, stamp: tuple[Any, ...], refs: tuple[str, ...]) -> 
     first = _picked.models[0].judged
     models = [(model.name, model.judged.logits) for model in _picked.models]
     return compare_many(models, first.targets, groups=first.sources.tolist())
+
+
+@st.cache_resource(max_entries=64, show_spinner="Comparing on the same samples")
+def _compare_labels(
+    _picked: Picked, stamp: tuple[Any, ...], refs: tuple[str, ...]
+) -> tuple[Comparison | LabelComparison, ...]:
+    from samplemind_core.evaluation.measuring import compare_judged
+
+    return compare_judged([(model.name, model.judged) for model in _picked.models])

@@ -1,0 +1,428 @@
+"""What a checkpoint's logits say about clips with several labels: how well it ranks, and what its thresholds do.
+
+Numpy on stored logits, as :mod:`~samplemind_core.evaluation.metrics` is for clips with one label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from samplemind_core.errors import DataError
+from samplemind_core.evaluation.metrics import Interval, f1_interval, plain, wilson_interval
+from samplemind_core.evaluation.resampling import resample_weights, tail_share
+from samplemind_core.training.ranking import (
+    Floats,
+    average_precision,
+    ends_of_ties,
+    lwlrap,
+    mean_average_precision,
+    sigmoid,
+)
+
+RESAMPLES = 2_000
+# Clips × classes × resamples that a bootstrap may walk through: a second or two of work.
+_BUDGET = 200_000_000
+_FEWEST = 200
+_CHUNK = 4_000_000
+
+
+@dataclass(frozen=True)
+class LabelReport:
+    """How one label fares.
+
+    Attributes
+    ----------
+    label : str
+    threshold : float
+        From which probability on it is named.
+    average_precision : float or None
+        None where no clip has the label, as for recall; precision is None where it is never named.
+    precision, recall, f1 : float or None
+        At the threshold, with their 95 % intervals.
+    found, missed, wrong, rest : int
+        Clips that have the label and are given it, have it and are not given it, are given it and do
+        not have it, and all others.
+    """
+
+    label: str
+    threshold: float
+    average_precision: float | None
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    found: int
+    missed: int
+    wrong: int
+    rest: int
+    precision_interval: Interval
+    recall_interval: Interval
+    f1_interval: Interval
+
+    @property
+    def support(self) -> int:
+        """Number of clips that have the label."""
+        return self.found + self.missed
+
+    @property
+    def predicted(self) -> int:
+        """Number of clips that are given the label."""
+        return self.found + self.wrong
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as plain JSON types."""
+        return plain(asdict(self)) | {"support": self.support, "predicted": self.predicted}
+
+
+@dataclass(frozen=True)
+class LabelEvaluation:
+    """A checkpoint that names several labels, measured on one split.
+
+    Attributes
+    ----------
+    num_clips, num_labels, num_sources : int
+        Clips, labels on them, and the sources that they come from.
+    mean_ap, mean_ap_interval : float, tuple of float
+        Mean average precision of the labels that have clips, with its 95 % bootstrap interval that draws
+        whole sources.
+    lwlrap : float
+        Label-weighted label-ranking average precision.
+    micro_f1, macro_f1 : float
+        F1 at the thresholds, of all labels together and as the mean of the labels' own.
+    exact : float
+        Share of clips that are given exactly their labels, with its 95 % Wilson interval.
+    loss : float
+        Mean over clips of the binary cross-entropy summed over labels, in nats.
+    per_class : tuple of LabelReport
+        In the order of ``class_names``.
+    class_names : tuple of str
+    """
+
+    num_clips: int
+    num_labels: int
+    num_sources: int
+    mean_ap: float
+    mean_ap_interval: Interval
+    lwlrap: float
+    micro_f1: float
+    macro_f1: float
+    exact: float
+    exact_interval: Interval
+    loss: float
+    per_class: tuple[LabelReport, ...]
+    class_names: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as plain JSON types."""
+        return plain(asdict(self)) | {"per_class": [report.as_dict() for report in self.per_class]}
+
+
+def evaluate_labels(
+    logits: npt.ArrayLike,
+    targets: npt.ArrayLike,
+    class_names: Sequence[str],
+    thresholds: Sequence[float],
+    groups: Sequence[Any] | npt.NDArray[Any] | None = None,
+    *,
+    seed: int = 0,
+) -> LabelEvaluation:
+    """Measure logits against sets of labels.
+
+    Parameters
+    ----------
+    logits : array_like, shape (N, C)
+    targets : array_like of 0 and 1, shape (N, C)
+    class_names : sequence of str, length C
+        In the order of the columns.
+    thresholds : sequence of float, length C
+        From which probability on each label is named.
+    groups : sequence, shape (N,), optional
+        Source of each clip, for the bootstrap; without it every clip stands for itself.
+    seed : int
+        Of the bootstrap.
+
+    Raises
+    ------
+    DataError
+        If there are no clips or no labels, the shapes disagree or a logit is not finite.
+    """
+    scores, truth = check_label_logits(logits, targets)
+    if not scores.shape[1] == len(class_names) == len(thresholds):
+        raise DataError(
+            f"Expected one name and threshold per column of logits ({scores.shape[1]}), got {len(class_names)} and "
+            f"{len(thresholds)}.",
+            "Use the class names and thresholds that are stored with the checkpoint.",
+        )
+    probs = sigmoid(scores)
+    named = probs >= np.asarray(thresholds, dtype=np.float64)
+    reports = tuple(
+        _report(name, float(thresholds[place]), probs[:, place], named[:, place], truth[:, place])
+        for place, name in enumerate(class_names)
+    )
+    exact = int((named == truth).all(axis=1).sum())
+    found, involved = int((named & truth).sum()), int(named.sum() + truth.sum())
+    known = [report.f1 for report in reports if report.f1 is not None]
+    interval, num_sources = _interval_of_map(scores, truth, groups, seed)
+    mean_ap, ranking = mean_average_precision(scores, truth), lwlrap(scores, truth)
+    assert mean_ap is not None
+    assert ranking is not None
+    return LabelEvaluation(
+        num_clips=len(scores),
+        num_labels=int(truth.sum()),
+        num_sources=num_sources,
+        mean_ap=mean_ap,
+        mean_ap_interval=interval,
+        lwlrap=ranking,
+        micro_f1=2 * found / involved,
+        macro_f1=sum(known) / len(known),
+        exact=exact / len(scores),
+        exact_interval=wilson_interval(exact, len(scores)),
+        loss=float((np.logaddexp(0.0, scores) - scores * truth).sum(axis=1).mean()),
+        per_class=reports,
+        class_names=tuple(class_names),
+    )
+
+
+@dataclass(frozen=True)
+class LabelComparison:
+    """Two models that name several labels, on the same clips.
+
+    Attributes
+    ----------
+    num_clips, num_sources : int
+    mean_ap_a, mean_ap_b, difference : float
+        The difference is B minus A.
+    interval : tuple of float
+        95 % paired bootstrap interval of the difference, drawing whole sources.
+    macro_f1_difference, lwlrap_difference : float
+        B minus A.
+    verdict : {'a', 'b', 'undecided'}
+        The better model, if the interval, widened for the number of comparisons (Bonferroni), excludes 0.
+    sentence : str
+        The finding in words.
+    """
+
+    num_clips: int
+    num_sources: int
+    mean_ap_a: float
+    mean_ap_b: float
+    difference: float
+    interval: Interval
+    macro_f1_difference: float
+    lwlrap_difference: float
+    verdict: Literal["a", "b", "undecided"]
+    sentence: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as plain JSON types."""
+        return plain(asdict(self))
+
+
+def compare_labels(
+    models: Sequence[tuple[str, npt.ArrayLike, Sequence[float]]],
+    targets: npt.ArrayLike,
+    class_names: Sequence[str],
+    groups: Sequence[Any] | npt.NDArray[Any] | None = None,
+    *,
+    seed: int = 0,
+) -> tuple[LabelComparison, ...]:
+    """Compare one model with each of some others by their logits on the same clips, in the same order.
+
+    Parameters
+    ----------
+    models : sequence of (str, array_like of shape (N, C), sequence of float of length C)
+        What the sentences call each, its logits and its thresholds. The first is A of every comparison.
+    targets : array_like of 0 and 1, shape (N, C)
+    class_names : sequence of str, length C
+    groups : sequence, shape (N,), optional
+        Source of each clip, for the bootstrap.
+    seed : int
+        The same seed gives the same draws.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than two models, or as :func:`evaluate_labels`.
+    """
+    if len(models) < 2:
+        raise DataError(f"Expected at least two models to compare, got {len(models)}.", "Choose another checkpoint.")
+    checked = [check_label_logits(logits, targets) for _, logits, _ in models]
+    truth = checked[0][1]
+    if len({scores.shape for scores, _ in checked}) > 1:
+        raise DataError("Expected logits of the same classes.", "Compare checkpoints that know the same classes.")
+    measured = [
+        evaluate_labels(logits, truth, class_names, thresholds, groups, seed=seed) for _, logits, thresholds in models
+    ]
+    drawn, num_sources = _resampled_maps(np.stack([scores for scores, _ in checked]), truth, groups, seed)
+    found = []
+    for place in range(1, len(models)):
+        differences = drawn[:, place] - drawn[:, 0]
+        found.append(
+            _comparison(
+                (models[0][0], models[place][0]),
+                (measured[0], measured[place]),
+                _ends(differences, num_sources, 0.95, spread=1.0),
+                _ends(differences, num_sources, 1 - 0.05 / (len(models) - 1), spread=1.0),
+            )
+        )
+    return tuple(found)
+
+
+def check_label_logits(logits: npt.ArrayLike, targets: npt.ArrayLike) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Return logits as (N, C) float64 and targets as (N, C) bool, or say what is wrong with them.
+
+    Raises
+    ------
+    DataError
+        If there are no clips or no labels, the shapes disagree or a logit is not finite.
+    """
+    scores, truth = np.asarray(logits, dtype=np.float64), np.asarray(targets)
+    if scores.ndim != 2 or scores.shape[1] == 0 or truth.shape != scores.shape:
+        raise DataError(
+            f"Expected logits and targets of the same shape (clips, classes), got {scores.shape} and {truth.shape}.",
+            "Take both from the same evaluation.",
+        )
+    if not np.isin(truth, (0, 1)).all() or not truth.any():
+        raise DataError(
+            "Expected targets of 0 and 1 with at least one label, got others or none.",
+            "Choose a split that holds labelled clips.",
+        )
+    if not np.isfinite(scores).all():
+        num_bad = int((~np.isfinite(scores)).any(axis=1).sum())
+        raise DataError(
+            f"Expected finite logits, got NaN or infinity for {num_bad} of {len(scores)} clips.",
+            "The network diverged: choose an earlier checkpoint or train with a smaller learning rate.",
+        )
+    return scores, truth.astype(bool)
+
+
+def _report(
+    label: str, threshold: float, probs: Floats, named: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]
+) -> LabelReport:
+    found, missed = int((named & truth).sum()), int((~named & truth).sum())
+    wrong = int((named & ~truth).sum())
+    return LabelReport(
+        label=label,
+        threshold=threshold,
+        average_precision=average_precision(probs, truth),
+        precision=found / (found + wrong) if found + wrong else None,
+        recall=found / (found + missed) if found + missed else None,
+        f1=2 * found / (2 * found + missed + wrong) if found + missed + wrong else None,
+        found=found,
+        missed=missed,
+        wrong=wrong,
+        rest=len(truth) - found - missed - wrong,
+        precision_interval=wilson_interval(found, found + wrong),
+        recall_interval=wilson_interval(found, found + missed),
+        f1_interval=f1_interval(found, found + missed + wrong),
+    )
+
+
+def _comparison(
+    names: tuple[str, str], measured: tuple[LabelEvaluation, LabelEvaluation], interval: Interval, strict: Interval
+) -> LabelComparison:
+    a, b = measured
+    difference = b.mean_ap - a.mean_ap
+    verdict: Literal["a", "b", "undecided"] = "b" if strict[0] > 0 else "a" if strict[1] < 0 else "undecided"
+    found = (
+        f"mean average precision {_points(difference)} points "
+        f"(95 % interval {_points(interval[0])} to {_points(interval[1])}, drawing whole sources)"
+    )
+    if verdict == "undecided":
+        sentence = (
+            f"No difference can be told from {a.num_clips:,} clips of {a.num_sources:,} "
+            f"source{'' if a.num_sources == 1 else 's'}: {names[1]} against {names[0]} {found}."
+        )
+    else:
+        sentence = f"{names[1]} is {'better' if verdict == 'b' else 'worse'} than {names[0]}: {found}."
+    return LabelComparison(
+        num_clips=a.num_clips,
+        num_sources=a.num_sources,
+        mean_ap_a=a.mean_ap,
+        mean_ap_b=b.mean_ap,
+        difference=difference,
+        interval=interval,
+        macro_f1_difference=b.macro_f1 - a.macro_f1,
+        lwlrap_difference=b.lwlrap - a.lwlrap,
+        verdict=verdict,
+        sentence=sentence,
+    )
+
+
+# -- the bootstrap -------------------------------------------------------------------------------
+
+
+def _interval_of_map(
+    scores: Floats, truth: npt.NDArray[np.bool_], groups: Sequence[Any] | npt.NDArray[Any] | None, seed: int
+) -> tuple[Interval, int]:
+    drawn, num_groups = _resampled_maps(scores[None], truth, groups, seed)
+    return _ends(drawn[:, 0], num_groups, 0.95, spread=0.0), num_groups
+
+
+def _ends(values: Floats, num_groups: int, confidence: float, spread: float) -> Interval:
+    """Return the ends of an expanded percentile interval; a single source says nothing about others."""
+    tail = tail_share(num_groups, confidence)
+    if tail is None or np.isnan(values).all():
+        return -spread, 1.0
+    low, high = np.nanquantile(values, [tail, 1.0 - tail])
+    return float(low), float(high)
+
+
+def _resampled_maps(
+    scores: Floats, truth: npt.NDArray[np.bool_], groups: Sequence[Any] | npt.NDArray[Any] | None, seed: int
+) -> tuple[Floats, int]:
+    """Return the mean average precision of M models (R, M) on R resamples, and how many sources were drawn.
+
+    A resample gives each clip a weight; sorted by score once, its precision at each place is a ratio of two
+    running sums. Labels without a clip in a resample are left out of its mean.
+    """
+    num_models, num_clips, num_classes = scores.shape
+    resamples = int(np.clip(_BUDGET // (num_models * num_clips * num_classes), _FEWEST, RESAMPLES))
+    step = max(1, _CHUNK // num_clips)
+    orders = [
+        [(order := np.argsort(-scores[model, :, place], kind="stable"), _ends_by_place(scores[model, order, place]))
+         for place in range(num_classes)]
+        for model in range(num_models)
+    ]  # fmt: skip
+    parts, num_groups = [], 0
+    for weights, count in resample_weights(num_clips, groups, resamples=resamples, seed=seed, step=step):
+        num_groups = count
+        found = np.full((len(weights), num_models, num_classes), np.nan)
+        for model in range(num_models):
+            for place in range(num_classes):
+                order, last = orders[model][place]
+                found[:, model, place] = _weighted_precision(weights[:, order], truth[order, place], last)
+        with np.errstate(invalid="ignore"):
+            known = ~np.isnan(found)
+            parts.append(np.where(known, found, 0.0).sum(axis=2) / known.sum(axis=2))
+    return np.concatenate(parts), num_groups
+
+
+def _ends_by_place(ordered: Floats) -> npt.NDArray[np.int64]:
+    """Return for each place of a sorted array the last place of its run of equal values."""
+    last = ends_of_ties(ordered)
+    return last[np.searchsorted(last, np.arange(len(ordered)))]
+
+
+def _weighted_precision(
+    weights: npt.NDArray[np.float32], positive: npt.NDArray[np.bool_], last: npt.NDArray[np.int64]
+) -> Floats:
+    """Return the average precision (R,) of clips in their order, weighted by (R, N); NaN without a positive clip."""
+    accepted = np.cumsum(weights, axis=1, dtype=np.float64)
+    mine = weights[:, positive].astype(np.float64)
+    hits = np.zeros_like(accepted)
+    hits[:, positive] = mine
+    np.cumsum(hits, axis=1, out=hits)
+    at = last[positive]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        precision = hits[:, at] / accepted[:, at]
+        return np.asarray(np.where(mine > 0, mine * precision, 0.0).sum(axis=1) / mine.sum(axis=1))
+
+
+def _points(fraction: float) -> str:
+    text = f"{100 * fraction:+.1f}".replace("-", "−")
+    return "0.0" if text in {"+0.0", "−0.0"} else text

@@ -1,0 +1,130 @@
+"""What the pages show of checkpoints that name several labels."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from several import THRESHOLDS, add_several
+
+from samplemind_core.workspace import Workspace
+
+
+@pytest.fixture
+def layers(space: Workspace) -> Workspace:
+    return add_several(space)
+
+
+def text(app) -> str:
+    shown = [*app.caption, *app.markdown, *app.subheader, *app.title]
+    return "\n".join([element.value for element in shown] + [f"{one.label}: {one.value}" for one in app.metric])
+
+
+def sound(seed: int = 0) -> bytes:
+    buffer = io.BytesIO()
+    sf.write(buffer, np.random.default_rng(seed).normal(0, 0.1, 4_000), 16_000, format="WAV")
+    return buffer.getvalue()
+
+
+def test_the_overview_has_mean_average_precision(layers, visit):
+    app = visit("diagnostics", dataset="d9", split="test", a="r1:best", b="r2:best")
+    assert not app.exception
+    seen = text(app)
+    assert "Mean average precision" in seen
+    assert "lwlrap" in seen
+    assert "16 samples with 22 labels" in seen
+    assert "Exactly the right labels on" in seen
+    assert "No difference can be told" in seen or "better" in seen
+    table = next(frame.value for frame in app.dataframe if "Named from A" in frame.value)
+    assert list(table["Label"]) == ["clap", "kick", "snare"]
+    assert list(table["Named from A"]) == [f"{100 * share:.1f} %" for share in THRESHOLDS]
+
+
+def test_found_missed_and_wrong_are_counted_and_heard(layers, visit):
+    app = visit("diagnostics", dataset="d9", split="test", a="r1:best", section="confusions")
+    assert not app.exception
+    counts = next(frame.value for frame in app.dataframe if "Named wrongly" in frame.value).set_index("Label")
+    assert counts.loc["kick", "Missed"] == 1
+    assert counts.loc["clap", "Named wrongly"] == 1
+    assert counts.loc["snare"].tolist() == [8, 0, 0, 8]
+    label = next(box for box in app.selectbox if box.key == "found-label")
+    assert label.value in ("kick", "clap")
+    label.set_value("kick").run()
+    assert "1 sample that are kick and are not called so" in text(app)
+    next(one for one in app.segmented_control if one.key == "found-kind").set_value("wrong").run()
+    assert "There is no sample that are called kick" in text(app)
+
+
+def test_thresholds_say_what_they_were_chosen_on(layers, visit):
+    app = visit("diagnostics", dataset="d9", split="test", a="r1:best", section="thresholds")
+    assert not app.exception
+    table = next(frame.value for frame in app.dataframe if "Chosen on" in frame.value)
+    assert list(table["Chosen on"]) == ["12 samples", "20 samples", "nothing: only 3 samples"]
+    assert "40 validation samples" in text(app)
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ("labels", "any number of labels"),
+        ("calibration", "is not measured"),
+        ("slices", "any number of labels"),
+        ("robustness", "any number of labels"),
+        ("why", "names several"),
+        ("report", "JSON"),
+    ],
+)
+def test_what_makes_no_sense_says_so(layers, visit, section, said):
+    app = visit("diagnostics", dataset="d9", split="test", a="r1:best", section=section)
+    assert not app.exception
+    assert not app.error
+    assert any(said in caption.value for caption in app.caption)
+
+
+def test_checkpoints_of_the_other_kind_are_not_offered(layers, seeded, visit):
+    app = visit("diagnostics", dataset="d9", split="test", a="r1:best")
+    options = next(box for box in app.selectbox if box.label == "Checkpoint A").options
+    assert any("first" in option for option in options)
+    assert not any("trained on drums" in option for option in options)
+
+
+def test_one_sound_is_given_its_labels(layers, visit):
+    app = visit("classify", checkpoint="r1:best")
+    assert not app.exception
+    assert "several labels per sample, mean average precision" in text(app)
+    app.get("file_uploader")[0].upload("noise.wav", sound(), "audio/wav").run()
+    assert not app.exception
+    assert not app.error
+    seen = text(app)
+    assert "Each label is answered by itself" in seen
+    assert ("No label reaches its threshold" in seen) == ("Labels: none of these" in seen)
+    assert "That is wrong" not in [box.label for box in app.expander]
+
+
+def test_many_sounds_are_a_table_with_all_labels(layers, visit):
+    app = visit("classify", checkpoint="r1:best")
+    uploads = [(f"{number}.wav", sound(number), "audio/wav") for number in range(3)]
+    app.get("file_uploader")[0].set_value(uploads).run()
+    assert not app.exception
+    table = app.dataframe[0].value
+    assert "Nearly" in table
+    assert "Could be" not in table
+
+
+def test_answers_as_csv(layers):
+    from samplemind_core.ui.answers import agree, csv_text
+
+    results = layers.classifier("r1:best").predict([("a.wav", sound()), ("b.wav", b"nothing")])
+    rows = list(csv.DictReader(csv_text(results).splitlines()))
+    assert rows[0]["labels"] == ";".join(results[0].labels)
+    assert set(rows[0]) == {"file", "labels", "label", "confidence", "p_clap", "p_kick", "p_snare", "error"}
+    assert rows[1]["error"]
+    assert agree(results[0], results[0])

@@ -1,0 +1,173 @@
+"""Several labels per clip from a manifest to answers: training, thresholds, judging, classifying, what refuses."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+from typer.testing import CliRunner
+
+from samplemind_core.cli import app
+from samplemind_core.config import build_config
+from samplemind_core.errors import DataError
+from samplemind_core.settings import Settings
+from samplemind_core.training.checkpoints import read_info
+from samplemind_core.workspace import Workspace
+
+PITCHES_HZ = {"high": 1_700.0, "low": 180.0, "middle": 620.0}
+TINY = {"n_mels": 32, "duration_s": 0.3, "model.width": 0.5, "device": "cpu", "epochs": 12, "batch_size": 10, "lr": 0.02}
+
+
+def tones(names: list[str], rng: np.random.Generator, rate_hz: int = 8_000) -> np.ndarray:
+    """Decaying tones of each label's pitch, together."""
+    time_s = np.arange(round(0.25 * rate_hz)) / rate_hz
+    wave = rng.normal(0, 0.003, time_s.shape)
+    for name in names:
+        pitch = PITCHES_HZ[name] * rng.uniform(0.93, 1.07)
+        wave += 0.25 * np.sin(2 * np.pi * pitch * time_s) * np.exp(-time_s / rng.uniform(0.06, 0.15))
+    return wave
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory):
+    root = tmp_path_factory.mktemp("several")
+    folder, rows = root / "tones", []
+    folder.mkdir()
+    for number in range(100):
+        rng = np.random.default_rng(number)
+        names = [name for name in PITCHES_HZ if rng.random() < 0.5] or ["low"]
+        sf.write(folder / f"{number:03d}.wav", tones(names, rng), 8_000, subtype="PCM_16")
+        rows.append((f"{number:03d}.wav", "|".join(names), f"pack {number % 20}"))
+    with (folder / "manifest.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("path", "labels", "group"), *rows])
+    workspace = Workspace(Settings(workspace=root / "ws", worker="external"))
+    workspace.import_dataset(folder / "manifest.csv", name="tones")
+    workspace.train("tones", build_config("quick", TINY), name="first")
+    yield workspace
+    workspace.close()
+
+
+@pytest.fixture(scope="module")
+def sounds(tmp_path_factory) -> dict[str, Path]:
+    """Sounds that nobody has trained on, by what is in them."""
+    folder = tmp_path_factory.mktemp("new")
+    found = {}
+    for place, names in enumerate((["low"], ["high", "low"], ["high", "low", "middle"])):
+        path = folder / f"{'-'.join(names)}.wav"
+        sf.write(path, tones(names, np.random.default_rng(9_000 + place)), 8_000)
+        found["+".join(names)] = path
+    rng = np.random.default_rng(5)
+    sf.write(folder / "broken.wav", rng.normal(size=10), 8_000)
+    (folder / "broken.wav").write_bytes(b"no sound")
+    return found | {"broken": folder / "broken.wav"}
+
+
+def test_a_run_learns_them_and_keeps_thresholds(space):
+    run = space.run("first")
+    assert run.status == "finished", run.end_reason
+    last = space.epochs(run.id)[-1]
+    assert last.health["val_map"] > 0.85
+    info = read_info(space.checkpoint_path("first"))
+    assert info.several_labels
+    assert len(info.label_thresholds) == 3
+    assert info.thresholds_from["split"] == "val"
+    assert sum(info.thresholds_from["by_class"].values()) > info.thresholds_from["num_clips"]
+
+
+def test_it_is_judged_by_mean_average_precision(space):
+    found = space.evaluate("first")
+    shares = [row.support / found.num_clips for row in found.per_class]
+    assert found.mean_ap > 0.85 > np.mean(shares) + 0.2
+    assert found.lwlrap > 0.85
+    assert found.macro_f1 > 0.7
+    assert [row.threshold for row in found.per_class] == list(read_info(space.checkpoint_path("first")).thresholds)
+    (compared,) = space.compare_many(["first", "first:last"])
+    assert compared.num_clips == found.num_clips
+    assert space.evaluate("mean(first, first:last)").num_clips == found.num_clips
+
+
+def test_an_edit_changes_what_is_right_and_not_what_was_said(space):
+    before = space.judge("first", split="val")
+    clip = int(before.clip_ids[0])
+    labels = "high | low | middle"
+    space.edit("tones").relabel([clip], labels)
+    after = space.judge("first", split="val")
+    np.testing.assert_array_equal(after.logits, before.logits)
+    assert after.targets[list(after.clip_ids).index(clip)].tolist() == [1, 1, 1]
+    space.edit("tones").undo()
+
+
+def test_every_label_above_its_threshold_is_named(space, sounds):
+    classifier = space.classifier("first")
+    results = {name: classifier.predict([path])[0] for name, path in sounds.items()}
+    for name in ("low", "high+low", "high+low+middle"):
+        result = results[name]
+        assert set(result.labels) == set(name.split("+"))
+        assert result.label == result.labels[0] == max(result.probs, key=lambda label: result.probs[label])
+        assert result.as_dict()["labels"] == list(result.labels)
+        assert result.none is None
+    together = classifier.predict(list(sounds.values()))
+    for alone, one in zip(results.values(), together, strict=True):
+        assert alone.labels == one.labels
+        for label in alone.probs:
+            assert alone.probs[label] == pytest.approx(one.probs[label], abs=1e-5)
+    assert results["broken"].error
+    assert not results["broken"].is_none
+
+
+def test_nothing_above_its_threshold_is_an_answer_of_its_own(space, sounds):
+    classifier = space.classifier("first")
+    raised = classifier.info.model_copy(update={"label_thresholds": (0.999999,) * 3})
+    strict = type(classifier)(classifier.model, raised, classifier.device, classifier.limits)
+    result = strict.predict([sounds["low"]])[0]
+    assert (result.labels, result.is_none, result.label, result.confidence) == ((), True, "none of these", None)
+
+
+def test_segments_carry_all_their_labels(space):
+    from samplemind_core.inference.windows import analyse
+
+    rng = np.random.default_rng(77)
+    classifier = space.classifier("first")
+    rate = classifier.info.features.sample_rate_hz
+    hits = [np.pad(tones(names, rng, rate), (0, rate // 8)) for names in (["low"], ["high", "middle"])]
+    timeline = analyse(classifier, np.concatenate(hits).astype(np.float32))
+    assert len(timeline.segments) >= 2
+    assert "low" in timeline.segments[0].label
+    assert any(" + " in segment.label for segment in timeline.segments)
+
+
+def test_what_needs_one_label_refuses_in_words(space):
+    for ask in (
+        lambda: space.calibrate("first"),
+        lambda: space.calibration("first"),
+        lambda: space.robustness("first"),
+        lambda: space.label_errors("first"),
+    ):
+        with pytest.raises(DataError, match="several"):
+            ask()
+
+
+def test_the_command_line(space, sounds, monkeypatch, tmp_path):
+    monkeypatch.setenv("SAMPLEMIND_WORKSPACE", str(space.settings.root))
+    told = CliRunner().invoke(app, ["evaluate", "first"])
+    assert told.exit_code == 0, told.output
+    assert "mean average precision" in told.output
+    assert "named from" in told.output
+    told = CliRunner().invoke(app, ["compare", "first", "first:last", "--json"])
+    assert "mean_ap_a" in json.loads(told.stdout)["comparisons"][0]
+    table = tmp_path / "answers.csv"
+    told = CliRunner().invoke(app, ["classify", "first", str(sounds["high+low"].parent), "--csv", str(table)])
+    assert told.exit_code == 1  # one file is broken
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    by_name = {Path(row["file"]).name: row for row in rows}
+    assert set(by_name["high-low.wav"]["labels"].split(";")) == {"high", "low"}
+    assert set(rows[0]) == {"file", "labels", "label", "confidence", "p_high", "p_low", "p_middle", "error"}
+    line = next(line for line in told.output.splitlines() if "high-low.wav" in line)
+    assert line.count("%") == 2
+    told = CliRunner().invoke(app, ["calibrate", "first"])
+    assert told.exit_code == 1
+    assert "several" in told.output
