@@ -194,3 +194,29 @@ def test_a_finished_run_trains_longer(visit, seeded):
     app.text_input(key="new-name").set_value("again").run()
     app.button(key="start").click().run()
     assert seeded.run("again").config["extended_at"] == []
+
+
+# -- the window ----------------------------------------------------------------------------------
+
+
+def test_a_window_that_cuts_most_samples_is_changed_with_one_click(visit, space, seeded):
+    # The samples of this dataset take 0.3 s.
+    app = visit("train", new="1", preset="tutorial", set="duration_s=0.2,epochs=7")
+    assert "100 % of the samples are longer than the 0.2 s that the network hears" in text(app)
+    app.button(key="use-window").click().run()
+    assert not app.exception
+    assert "longer than the" not in text(app)
+    app.button(key="start").click().run()
+    run = next(run for run in seeded.runs() if run.id != "r1")
+    assert run.config["features"]["duration_s"] == 0.5
+    assert (run.config["preset"], run.config["train"]["epochs"]) == ("tutorial", 7)
+
+
+def test_a_window_of_mostly_silence_is_said_and_may_stay(visit, seeded):
+    app = visit("train", new="1", based_on="r1", set="epochs=7")
+    assert "mostly silence with these samples" in text(app)
+    app.button(key="use-window").click().run()
+    assert "mostly silence" not in text(app)
+    app.button(key="start").click().run()
+    run = next(run for run in seeded.runs() if run.id != "r1")
+    assert (run.config["features"]["duration_s"], run.config["train"]["epochs"]) == (0.5, 7)

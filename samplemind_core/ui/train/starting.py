@@ -14,6 +14,7 @@ from samplemind_core.ui.places import link
 from samplemind_core.ui.settings_form import settings_form
 from samplemind_core.ui.state import choose, error_boundary, owner, workspace
 from samplemind_core.ui.train.differences import difference_table, differences
+from samplemind_core.ui.train.window_advice import window_advice
 
 FROM_RUN = "run"
 """What the choice of a start is called where settings come from another run, not from a preset."""
@@ -34,6 +35,7 @@ def new_run(cancellable: bool) -> None:
     with error_boundary():
         config = settings_form(filled_in(start, origin))
     if config is not None:
+        window_advice(start, config, dataset)
         # What else helps to choose settings stands here: one call each, given the dataset and the settings as they are.
         what_changed(config, dataset, origin)
     notes, tags = beside_it()
