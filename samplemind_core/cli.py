@@ -19,7 +19,7 @@ import typer
 
 from samplemind_core.commands_diagnostics import calibrate, errors
 from samplemind_core.commands_experiments import cross_validate, search
-from samplemind_core.commands_report import report
+from samplemind_core.commands_report import report, run_report
 from samplemind_core.errors import SampleMindError
 from samplemind_core.terminal import Json, OtherDataset, Split, err, out
 from samplemind_core.terminal import ctrl_c as _ctrl_c
@@ -444,7 +444,7 @@ def classify(
         raise typer.Exit(1)
 
 
-for command in (calibrate, errors, report, cross_validate, search):
+for command in (calibrate, errors, report, run_report, cross_validate, search):
     app.command()(command)
 
 

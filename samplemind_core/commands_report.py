@@ -87,3 +87,23 @@ def _show_health(found: HealthReport) -> None:
             out.print(f"  - {group.name}: {len(group.clips)} clips; {'; '.join(group.reasons)}", markup=False)
     for note in found.notes:
         out.print(f"\nNote: {note}", markup=False)
+
+
+def run_report(
+    run: Annotated[str, typer.Argument(metavar="RUN")],
+    out_file: Annotated[Path, typer.Option("--out", "-o", help="Where the page goes: a file ending in .html.")],
+    as_json: Json = False,
+) -> None:
+    """Write one run as a page to mail or print: curves, settings, results, where it was trained; opens offline."""
+    with failing(as_json):
+        if out_file.suffix.lower() != ".html":
+            raise SampleMindError(
+                f"Expected a file ending in .html, got '{out_file.name}'.", "For example --out report.html"
+            )
+        with err.status("Writing the report"):
+            content = Workspace().run_report(run).encode()
+        write_atomic(out_file, content)
+        if as_json:
+            print_json({"path": str(out_file), "num_bytes": len(content)})
+        else:
+            out.print(f"Wrote {out_file} ({len(content) / 1e6:.1f} MB).", markup=False)

@@ -666,6 +666,17 @@ class Workspace:
         clips = {clip.id or 0: clip for clip in self.clips(chosen.id)}
         return make_report(models, clips, chosen.name, split, notes)
 
+    def run_report(self, run: str) -> str:
+        """Return one run as an HTML page to mail or print; see :mod:`evaluation.run_report`."""
+        from samplemind_core.evaluation.run_report import gather, run_report
+
+        found = self.run(run)
+        dataset = self.store.versions.at(self.dataset(found.dataset_id), found.dataset_version)
+        best = next((one for one in self.checkpoints(found.id) if one.kind == "best"), None)
+        path = None if best is None else self.root / best.path
+        judge = functools.partial(self.judge, f"{found.id}:best")
+        return run_report(gather(found, dataset, self.epochs(found.id), path, lambda split: judge(split=split)))
+
     def calibrate(self, ref: str) -> float:
         """Fit a checkpoint's temperature on its validation clips, keep it with the checkpoint and return it."""
         from samplemind_core.data.dataset import require_one_label

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import csv
-import html
 import io
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from samplemind_core.config import RunConfig, flatten
 from samplemind_core.evaluation.calibration import measure_calibration, tempered
 from samplemind_core.evaluation.comparison import Comparison, compare_many
+from samplemind_core.evaluation.html_page import HtmlPage, percent
 from samplemind_core.evaluation.judging import Judged
 from samplemind_core.evaluation.metrics import Evaluation, evaluate_logits
 from samplemind_core.evaluation.slices import slice_accuracy, slice_columns
 from samplemind_core.evaluation.thresholds import risk_coverage
 from samplemind_core.files import inert
 from samplemind_core.store.records import Checkpoint, Clip, Epoch, Run
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 _SPLITS = {"val": "validation", "test": "test", "train": "training", "all": "all"}
 _SLICES = 3
@@ -125,7 +122,7 @@ def make_report(
         ],
         "slices": {name: [one.as_dict() for one in found] for name, found in slices.items()},
     }
-    parts = _Page(f"{dataset}: {', '.join(one.title for one in models)}")
+    parts = HtmlPage(f"{dataset}: {', '.join(one.title for one in models)}")
     _head(parts, models, dataset, split, len(shown), notes)
     _verdict(parts, models, comparisons)
     _scores(parts, models, evaluations, calibrations)
@@ -139,62 +136,8 @@ def make_report(
     return Report(parts.text(), data, _table(models, clips))
 
 
-class _Page:
-    """An HTML page that grows from the top; everything given to it as text is shown as text."""
-
-    def __init__(self, title: str) -> None:
-        self._title, self._parts, self._figures = title, list[str](), 0
-
-    def heading(self, text: str, level: int = 2) -> None:
-        self._parts.append(f"<h{level}>{html.escape(text)}</h{level}>")
-
-    def paragraph(self, text: str, kind: str = "") -> None:
-        self._parts.append(f'<p class="{kind}">{html.escape(text)}</p>')
-
-    def figure(self, figure: go.Figure, title: str = "") -> None:
-        self._figures += 1
-        alt = html.escape(str(figure.layout.meta["alt"]), quote=True)
-        drawn = figure.to_html(
-            full_html=False, include_plotlyjs=False, div_id=f"figure-{self._figures}",
-            config={"displayModeBar": False, "responsive": True},
-        )  # fmt: skip
-        caption = f"<figcaption>{html.escape(title)}</figcaption>" if title else ""
-        self._parts.append(f'<figure role="img" aria-label="{alt}">{caption}{drawn}</figure>')
-
-    def table(self, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        head = "".join(f"<th>{html.escape(str(cell))}</th>" for cell in header)
-        body = "".join("<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)
-        self._parts.append(
-            f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-        )
-
-    def text(self) -> str:
-        from plotly.offline import get_plotlyjs
-
-        return (
-            f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(self._title)}</title>'
-            '<meta name="viewport" content="width=device-width, initial-scale=1">'
-            f"<style>{_CSS}</style><script>{get_plotlyjs()}</script></head><body><main>"
-            + "\n".join(self._parts)
-            + "</main></body></html>"
-        )
-
-
-_CSS = """
-body{margin:0;background:#fbfbfd;color:#1c1b22;font:15px/1.5 Inter,system-ui,-apple-system,'Segoe UI',sans-serif}
-main{max-width:1080px;margin:0 auto;padding:24px 20px 80px}
-h1{font-size:28px;margin:8px 0}h2{font-size:20px;margin:40px 0 12px}
-figure{margin:0 0 16px;background:#fff;border:1px solid #e3e2ea;border-radius:12px;padding:12px}
-figcaption{font-weight:600;margin:0 4px 8px}
-table{border-collapse:collapse;width:100%;font-size:14px}
-th,td{text-align:left;padding:6px 12px 6px 0;border-bottom:1px solid #e3e2ea;overflow-wrap:anywhere}
-th{color:#6a6875;font-weight:500}.wide{overflow-x:auto;margin-bottom:16px}
-.finding{font-size:18px}.quiet{color:#6a6875}
-"""
-
-
 def _head(
-    page: _Page, models: Sequence[ReportModel], dataset: str, split: str, num_clips: int, notes: Sequence[str]
+    page: HtmlPage, models: Sequence[ReportModel], dataset: str, split: str, num_clips: int, notes: Sequence[str]
 ) -> None:
     page.heading("Diagnostics report", level=1)
     fold = split.partition(":")[2]
@@ -207,7 +150,7 @@ def _head(
     page.table(["", *names], [[one.title, *(one.facts.get(name, "–") for name in names)] for one in models])
 
 
-def _verdict(page: _Page, models: Sequence[ReportModel], comparisons: Sequence[Comparison]) -> None:
+def _verdict(page: HtmlPage, models: Sequence[ReportModel], comparisons: Sequence[Comparison]) -> None:
     if not comparisons:
         return
     from samplemind_core.charts.differences import difference_figure
@@ -229,22 +172,22 @@ def _verdict(page: _Page, models: Sequence[ReportModel], comparisons: Sequence[C
 
 
 def _scores(
-    page: _Page, models: Sequence[ReportModel], evaluations: Sequence[Evaluation], calibrations: Sequence[Any]
+    page: HtmlPage, models: Sequence[ReportModel], evaluations: Sequence[Evaluation], calibrations: Sequence[Any]
 ) -> None:
     page.heading("Scores")
     page.table(
         ["", "Accuracy", "95 % interval", "Balanced accuracy", "Macro F1", "Loss", "Calibration error", "Brier"],
         [
             [
-                one.title, _percent(e.accuracy), " to ".join(map(_percent, e.accuracy_interval)),
-                _percent(e.balanced_accuracy), _percent(e.macro_f1), f"{e.loss:.3f}", _percent(c.ece), f"{c.brier:.3f}",
+                one.title, percent(e.accuracy), " to ".join(map(percent, e.accuracy_interval)),
+                percent(e.balanced_accuracy), percent(e.macro_f1), f"{e.loss:.3f}", percent(c.ece), f"{c.brier:.3f}",
             ]
             for one, e, c in zip(models, evaluations, calibrations, strict=True)
         ],
     )  # fmt: skip
 
 
-def _curves(page: _Page, models: Sequence[ReportModel]) -> None:
+def _curves(page: HtmlPage, models: Sequence[ReportModel]) -> None:
     from samplemind_core.charts.curves import overlay_figure
 
     rows = [(one.title, list(one.epochs)) for one in models if one.epochs]
@@ -254,7 +197,7 @@ def _curves(page: _Page, models: Sequence[ReportModel]) -> None:
         page.figure(overlay_figure(rows, "accuracy"), "Accuracy")
 
 
-def _classes(page: _Page, models: Sequence[ReportModel], evaluations: Sequence[Evaluation]) -> None:
+def _classes(page: HtmlPage, models: Sequence[ReportModel], evaluations: Sequence[Evaluation]) -> None:
     from samplemind_core.charts.confidence import class_metric_figure
 
     page.heading("By class")
@@ -264,7 +207,7 @@ def _classes(page: _Page, models: Sequence[ReportModel], evaluations: Sequence[E
     page.figure(class_metric_figure(reports, "f1"), "F1")
 
 
-def _confusions(page: _Page, models: Sequence[ReportModel], evaluations: Sequence[Evaluation]) -> None:
+def _confusions(page: HtmlPage, models: Sequence[ReportModel], evaluations: Sequence[Evaluation]) -> None:
     from samplemind_core.charts.confusion import confusion_difference_figure, confusion_figure
 
     page.heading("Confusions")
@@ -276,7 +219,7 @@ def _confusions(page: _Page, models: Sequence[ReportModel], evaluations: Sequenc
         page.figure(figure, f"What changes from {models[0].name} to {one.name}")
 
 
-def _confidence(page: _Page, models: Sequence[ReportModel], calibrations: Sequence[Any]) -> None:
+def _confidence(page: HtmlPage, models: Sequence[ReportModel], calibrations: Sequence[Any]) -> None:
     from samplemind_core.charts.reliability import confidence_histogram_figure, reliability_figure
     from samplemind_core.charts.thresholds import risk_coverage_figure
 
@@ -295,7 +238,7 @@ def _confidence(page: _Page, models: Sequence[ReportModel], calibrations: Sequen
     page.figure(risk_coverage_figure(curves), "Accuracy when the least certain answers are refused")
 
 
-def _slices(page: _Page, slices: Mapping[str, Any], overall: float) -> None:
+def _slices(page: HtmlPage, slices: Mapping[str, Any], overall: float) -> None:
     from samplemind_core.charts.slices import slice_figure
 
     if slices:
@@ -304,7 +247,7 @@ def _slices(page: _Page, slices: Mapping[str, Any], overall: float) -> None:
         page.figure(slice_figure(found, overall), f"Accuracy by {name.lower()}, the worst first")
 
 
-def _settings(page: _Page, models: Sequence[ReportModel]) -> None:
+def _settings(page: HtmlPage, models: Sequence[ReportModel]) -> None:
     with_settings = [one for one in models if one.settings]
     if len(with_settings) < 2:
         return
@@ -317,7 +260,7 @@ def _settings(page: _Page, models: Sequence[ReportModel]) -> None:
     page.table(["Setting", *(one.title for one in with_settings)], rows or [["None", *("" for _ in with_settings)]])
 
 
-def _mistakes(page: _Page, model: ReportModel, clips: Mapping[int, Clip]) -> None:
+def _mistakes(page: HtmlPage, model: ReportModel, clips: Mapping[int, Clip]) -> None:
     probs = tempered(model.judged.logits, model.temperature)
     said, sure = probs.argmax(axis=1), probs.max(axis=1)
     wrong = np.flatnonzero(said != model.judged.targets)
@@ -325,7 +268,7 @@ def _mistakes(page: _Page, model: ReportModel, clips: Mapping[int, Clip]) -> Non
     page.heading(f"The surest mistakes of {model.name}")
     names = model.judged.class_names
     ids, targets = model.judged.clip_ids, model.judged.targets
-    rows = [[clips[int(ids[row])].name, names[targets[row]], names[said[row]], _percent(sure[row])] for row in wrong]
+    rows = [[clips[int(ids[row])].name, names[targets[row]], names[said[row]], percent(sure[row])] for row in wrong]
     page.table(["Sample", "Is", "Called", "Confidence"], rows or [["None", "", "", ""]])
 
 
@@ -346,10 +289,6 @@ def _table(models: Sequence[ReportModel], clips: Mapping[int, Clip]) -> str:
             cells += [inert(names[said]), f"{each[row, said]:.6f}", int(said == one.judged.targets[row])]
         writer.writerow(cells)
     return text.getvalue()
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
 
 
 def describe_model(

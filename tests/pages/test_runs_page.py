@@ -156,3 +156,13 @@ def test_settings_that_always_change_together_share_an_axis() -> None:
 
     columns = {"preset": ["a", "b", "a", "b"], "x": [1, 2, 1, 2], "seed": [0, 1, 2, 3], "lr": [1, 1, 2, 2]}
     assert moving_together(columns) == {"preset": ["x"], "lr": [], "seed": []}
+
+
+def test_a_run_can_be_sent_as_a_page(several: Workspace, visit) -> None:
+    app = visit("runs", pick="r2")
+    assert not app.exception
+    keys = {button.key for button in app.get("download_button")}
+    assert {"runs-report", "runs-csv"} <= keys
+    page = several.run_report("wide")
+    assert "This run has no checkpoint to judge." in page
+    assert "train.lr" in page

@@ -10,6 +10,7 @@ from samplemind_core.store.records import ACTIVE
 from samplemind_core.training.run_list import RunSummary, runs_csv
 from samplemind_core.ui import parts, words
 from samplemind_core.ui.places import go
+from samplemind_core.ui.run_report import report_button
 from samplemind_core.ui.state import error_boundary, owner, workspace
 
 MAX_COMPARED = 6
@@ -22,6 +23,8 @@ def actions(picked: Sequence[RunSummary], shown: Sequence[RunSummary]) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         if len(picked) == 1 and st.button("Open", icon=":material/open_in_new:", type="primary", key="runs-open"):
             go("train", run=picked[0].run.id)
+        if len(picked) == 1:
+            report_button(picked[0].run, key="runs-report")
         judged = [one for one in picked if one.run.best_epoch is not None]
         if len(judged) > 1:
             _compare(judged)

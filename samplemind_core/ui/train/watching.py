@@ -15,6 +15,7 @@ from samplemind_core.ui import hints, parts, words
 from samplemind_core.ui.epoch_scrubber import epoch_scrubber
 from samplemind_core.ui.live_chart import MAX_GHOSTS, live_chart, live_numbers, live_recall, live_verdict, signal
 from samplemind_core.ui.places import go
+from samplemind_core.ui.run_report import report_button
 from samplemind_core.ui.state import choose, error_boundary, workspace
 from samplemind_core.ui.train.controlling import actions, deleted_runs, owner_badge, undo_bar
 from samplemind_core.ui.train.differences import difference_table, differences
@@ -201,8 +202,10 @@ def about(run_id: str) -> None:
             if not checkpoints:
                 st.caption("The first one is written after the first epoch.")
             parts.facts({checkpoint_name(kept): checkpoint_words(kept) for kept in checkpoints})
-            if checkpoints and st.button("Look closer", icon=":material/query_stats:", key="diagnose"):
-                go("diagnostics", dataset=run.dataset_id, a=f"{run.id}:best")
+            with st.container(horizontal=True):
+                if checkpoints and st.button("Look closer", icon=":material/query_stats:", key="diagnose"):
+                    go("diagnostics", dataset=run.dataset_id, a=f"{run.id}:best")
+                report_button(run, key="run-report")
         changed_from(run, config)
         with st.expander("All settings"):
             parts.facts(flatten(config))
