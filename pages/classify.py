@@ -7,6 +7,7 @@ from samplemind_core.ui.batches.history import history
 from samplemind_core.ui.batches.reviewing import review
 from samplemind_core.ui.batches.starting import many_files
 from samplemind_core.ui.classification import classification
+from samplemind_core.ui.starter import starter_option, train_your_own
 from samplemind_core.ui.state import choose_section, error_boundary, workspace
 
 VIEWS = {"sounds": "A few sounds", "many": "Many files", "review": "Corrections", "history": "History"}
@@ -15,6 +16,8 @@ VIEWS = {"sounds": "A few sounds", "many": "Many files", "review": "Corrections"
 def main() -> None:
     parts.header("Classify", "Drop samples here to hear what a trained network makes of them.")
     options = parts.checkpoint_options(workspace())
+    trained = bool(options)
+    options |= starter_option()
     if not options:
         parts.empty_state(
             "Answers will be here, once a network has been trained.",
@@ -24,6 +27,8 @@ def main() -> None:
             icon=":material/model_training:",
         )
         return
+    if not trained:
+        train_your_own()
     view = choose_view()
     with error_boundary():
         if view == "many":

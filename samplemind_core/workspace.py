@@ -19,6 +19,7 @@ from samplemind_core.config import USUAL_FEATURES, FeatureConfig, RunConfig
 from samplemind_core.errors import JobError, NotFoundError
 from samplemind_core.files import make_folder, write_atomic
 from samplemind_core.settings import Settings
+from samplemind_core.starter import is_starter, judge_starter, starter_checkpoint
 from samplemind_core.store import Checkpoint, Clip, Dataset, Epoch, Event, Reject, Run, Store, Task
 from samplemind_core.store.records import ENDED, RESUMABLE
 from samplemind_core.tasks import Tasks
@@ -144,6 +145,8 @@ class Workspace:
 
     def dataset(self, name_or_id: str) -> Dataset:
         """Return a dataset by name or id; raise :class:`NotFoundError` if there is none."""
+        if not name_or_id:
+            raise NotFoundError("The sounds that this checkpoint was trained on are not here.", "Name a dataset.")
         return self.store.datasets.get(name_or_id)
 
     def clips(self, name_or_id: str, version: int | None = None) -> list[Clip]:
@@ -505,11 +508,15 @@ class Workspace:
     def resolve(self, ref: str) -> tuple[Run, Checkpoint]:
         """Return the run and checkpoint that ``RUN``, ``RUN:best``, ``RUN:last`` or ``RUN:EPOCH`` names.
 
+        ``starter`` names the model that the package brings along; see :mod:`samplemind_core.starter`.
+
         Raises
         ------
         NotFoundError
             If there is no such run or checkpoint; the message lists those there are.
         """
+        if is_starter(ref):
+            return starter_checkpoint()
         name, _, which = ref.partition(":")
         run = control.still_there(self.run(name))
         which = which or "best"
@@ -541,6 +548,8 @@ class Workspace:
             dataset = dataset or self.resolve(members[0])[0].dataset_id
             return mean_of([self.judge(member, dataset=dataset, split=split) for member in members])
         run, checkpoint = self.resolve(ref)
+        if is_starter(ref):
+            return judge_starter(self.store, self.settings, self.dataset(dataset or run.dataset_id), split)
         return judge(self.store, self.settings, checkpoint, self.dataset(dataset or run.dataset_id), split)
 
     def evaluate(self, ref: str, *, dataset: str | None = None, split: str = "test") -> Evaluation | LabelEvaluation:
@@ -755,6 +764,8 @@ class Workspace:
 
         run, checkpoint = self.resolve(ref)
         path = self.root / checkpoint.path
+        if is_starter(ref):
+            self._unmeasurable.add((path, _stamp(path)))  # the sounds it learnt from are not here to measure by
         with self._loading:
             known = self._load_classifier(path, _stamp(path, trust_file(path)))
             # The best checkpoint of a run that goes on may be another one in a minute.

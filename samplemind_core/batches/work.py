@@ -105,7 +105,7 @@ def submit_batch(
         origin=origin,
         owner=owner,
         created_at=time.time(),
-        checkpoint=checkpoint_facts(run, checkpoint, workspace.dataset(run.dataset_id).name),
+        checkpoint=checkpoint_facts(run, checkpoint, workspace.dataset(run.dataset_id).name if run.dataset_id else ""),
         options={"ref": f"{run.id}:{checkpoint.epoch if checkpoint.kind == 'epoch' else checkpoint.kind}"},
     )
     own = batch_folder(workspace.root, batch.id)

@@ -165,10 +165,14 @@ def rewrite_info(path: Path, info: CheckpointInfo) -> int:
     Raises
     ------
     CheckpointError
-        If the file is missing, damaged or not a checkpoint.
+        If the file is missing, damaged, not a checkpoint, or the one that the package brings along.
     StorageError
         If it cannot be written; the checkpoint stays as it was.
     """
+    if Path(__file__).resolve().parents[1] in path.resolve().parents:
+        raise CheckpointError(
+            f"'{path.name}' came with SampleMind and stays as it is.", "Train a network of your own to adjust it."
+        )
     read_info(path)  # refuses what is not ours
     content = path.read_bytes()
     length = int.from_bytes(content[:8], "little")

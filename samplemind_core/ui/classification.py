@@ -10,12 +10,14 @@ import streamlit as st
 from samplemind_core.errors import SampleMindError
 from samplemind_core.evaluation.metrics import Evaluation
 from samplemind_core.evaluation.multi_label import LabelEvaluation
+from samplemind_core.starter import is_starter
 from samplemind_core.store import Checkpoint, Run
 from samplemind_core.store.records import ENDED
 from samplemind_core.ui import measure, parts, words
 from samplemind_core.ui.answers import Given, agree, answers, csv_text, on_server, row, suffixes
 from samplemind_core.ui.batches.remembering import after_answers
 from samplemind_core.ui.one_sound import show_one
+from samplemind_core.ui.starter import starter_provenance
 from samplemind_core.ui.state import choose, error_boundary, workspace
 
 ALONE = "none"
@@ -108,6 +110,9 @@ def bring(*, key: str) -> list[Given]:
 
 def provenance(ref: str, run: Run, checkpoint: Checkpoint) -> None:
     """Say which checkpoint answers, what it was trained on, how good it is, and how far to trust it."""
+    if is_starter(ref):
+        starter_provenance()
+        return
     dataset = next((item for item in workspace().datasets() if item.id == run.dataset_id), None)
     with st.container(horizontal=True, vertical_alignment="center"):
         try:

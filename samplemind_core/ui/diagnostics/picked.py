@@ -14,6 +14,7 @@ import streamlit as st
 
 from samplemind_core.evaluation.multi_label import LabelEvaluation
 from samplemind_core.evaluation.out_of_fold import out_of_fold_file
+from samplemind_core.starter import is_starter
 from samplemind_core.store import Checkpoint, Clip, Dataset, Run
 from samplemind_core.ui import words
 from samplemind_core.ui.state import workspace
@@ -213,6 +214,9 @@ def _notes(dataset: Dataset, split: str, models: Sequence[PickedModel], clips: d
     for model in models:
         if model.run is None or model.checkpoint is None:
             continue  # out-of-fold answers are about clips that were never heard
+        if is_starter(model.ref):
+            notes.append(f"{model.name} is the starter: it was trained on synthesised drums only.")
+            continue
         same = model.run.dataset_id == dataset.id
         if same and model.run.dataset_version != dataset.version:
             notes.append(

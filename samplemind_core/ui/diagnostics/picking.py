@@ -9,6 +9,7 @@ from samplemind_core.store import Dataset
 from samplemind_core.ui import parts, words
 from samplemind_core.ui.diagnostics.picked import LETTERS, Picked, clips_of, pick
 from samplemind_core.ui.hints import hint
+from samplemind_core.ui.starter import starter_classes, starter_option
 from samplemind_core.ui.state import choose, error_boundary, owner, workspace
 
 SPLIT_WORDS = {"val": "Validation", "test": "Test", "all": "All samples"}
@@ -22,6 +23,7 @@ def datasets() -> dict[str, str]:
     store = workspace()
     trained = {run.dataset_id for run in store.runs() if store.checkpoints(run.id)}
     known = {(item.multi_label, name) for item in store.datasets() if item.id in trained for name in item.class_names}
+    known |= {(False, name) for name in starter_classes()}
     found = [
         item
         for item in store.datasets()
@@ -127,6 +129,8 @@ def _options(dataset: Dataset) -> dict[str, str]:
     for run in store.runs(dataset.id)[:_NEWEST]:
         if out_of_fold_file(store.settings, run.id).exists():
             options[folds_ref(run.id)] = f"{run.name} · cross-validated"
+    if not dataset.multi_label and set(starter_classes()) & set(dataset.class_names):
+        options |= starter_option()
     return options
 
 

@@ -223,7 +223,7 @@ def _remedy(picked: Picked, model: PickedModel, curve: Curve, step: Step) -> Non
     found = remedy(curve.probe, step.level, config.augment, config.features)
     parts.section("Train against it")
     st.markdown(parts.safe(found.about))
-    if not found.settings:
+    if not found.settings or not model.run.dataset_id:
         return
     current = config.features.model_dump() | config.augment.model_dump()
     parts.facts(
