@@ -67,8 +67,9 @@ def watch(run_id: str) -> None:
         parts.section("Loss")
         live_chart(run.id, "loss", key=f"home-loss-{run.id}")
     with right, st.container(border=True):
-        parts.section("Accuracy")
-        live_chart(run.id, "accuracy", key=f"home-accuracy-{run.id}")
+        several = workspace().dataset(run.dataset_id).multi_label
+        parts.section("Mean average precision" if several else "Accuracy")
+        live_chart(run.id, "map" if several else "accuracy", key=f"home-accuracy-{run.id}")
 
 
 def title(run_id: str, seen: str) -> None:

@@ -68,6 +68,9 @@ class Feed {
     this.online = true;
     if (message.run) this.state = message.run;
     const newest = this.rows.at(-1)?.epoch ?? 0;
+    for (const row of message.epochs) {
+      if (row.health?.val_map != null) Object.assign(row, { train_map: row.health.probe_map, val_map: row.health.val_map });
+    }
     const fresh = message.reset ? message.epochs : message.epochs.filter(row => row.epoch > newest);
     this.rows = message.reset ? fresh : this.rows.concat(fresh);
     this.tell(fresh, Boolean(message.reset));
@@ -224,7 +227,7 @@ export function mountFigure({ data, parentElement }, build) {
 const TILES = [
   { name: 'Train loss', of: row => row.train_loss, format: loss, color: 0 },
   { name: 'Validation loss', of: row => row.val_loss, format: loss, color: 1 },
-  { name: 'Validation accuracy', of: row => row.val_accuracy, format: percent, color: 1, points: true },
+  { name: 'Validation accuracy', several: 'Validation mAP', of: row => row.val_map ?? row.val_accuracy, format: percent, color: 1, points: true },
   { name: 'Speed', of: row => row.clips_per_s, format: value => (value == null ? '\u2013' : whole(value)), unit: 'clips/s', color: 5 },
 ];
 
@@ -261,6 +264,7 @@ function drawNumbers(view) {
   TILES.forEach((tile, i) => {
     const part = box.querySelector(`[data-tile="${i}"]`);
     const now = last ? tile.of(last) : null;
+    part.querySelector('.sm-name').textContent = (last?.val_map != null && tile.several) || tile.name;
     part.querySelector('.sm-value').textContent = tile.format(now);
     part.querySelector('.sm-unit').textContent = tile.unit && now != null ? tile.unit : '';
     part.querySelector('.sm-change').textContent = change(tile, now, before ? tile.of(before) : null);

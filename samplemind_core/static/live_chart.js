@@ -3,12 +3,14 @@
 const METRICS = {
   loss: { train: 'train_loss', val: 'val_loss', title: 'Loss (nats)', name: 'Loss', scale: 1, hover: '%{y:.3f}' },
   accuracy: { train: 'train_accuracy', val: 'val_accuracy', title: 'Accuracy (%)', name: 'Accuracy', scale: 100, hover: '%{y:.1f} %' },
+  // Where samples have several labels; read from what the verdict rests on.
+  map: { train: 'train_map', val: 'val_map', title: 'Mean average precision (%)', name: 'Mean average precision', scale: 100, hover: '%{y:.1f} %' },
   lr: { train: 'lr', val: null, title: 'Learning rate', name: 'Learning rate', scale: 1, hover: '%{y:.3g}' },
 };
 const GHOST_OPACITY = 0.4;
 
 const formatted = (live, kind, value) =>
-  value == null ? '\u2013' : kind === 'accuracy' ? live.percent(value) : kind === 'loss' ? live.loss(value) : Number(value.toPrecision(3)).toString();
+  value == null ? '\u2013' : kind === 'accuracy' || kind === 'map' ? live.percent(value) : kind === 'loss' ? live.loss(value) : Number(value.toPrecision(3)).toString();
 
 function values(rows, column, metric, log) {
   return rows.map(row => {

@@ -186,7 +186,7 @@ def _options(way: str, rules: Rules | None) -> ImportOptions:
                 key=f"add-{way}-labels-column",
                 placeholder="labels",
                 help="For samples that belong to several classes: a column such as kick|distorted. Such a dataset can "
-                "be heard, checked and split; training takes one label per sample.",
+                "be heard, checked and split; training learns each label by itself.",
             )
             flags = st.text_input(
                 "Columns of 0 and 1",

@@ -31,6 +31,12 @@ HINTS: dict[str, Hint] = {
         "loss",
     ),
     "accuracy": Hint("Accuracy", "The share of samples that the network names right.", "loop"),
+    "map": Hint(
+        "Mean average precision",
+        "Where samples have several labels: for each label, how well its samples are ranked above all others; then the "
+        "mean over labels. It needs no threshold. 100 % is a perfect order.",
+        "reading",
+    ),
     "training": Hint(
         "Training",
         "Guess, hear how wrong that was, change every weight a little, and again, thousands of times.",

@@ -22,7 +22,7 @@ export default function (component) {
 _CSS = (STATIC / "live.css").read_text()
 MAX_GHOSTS = 5
 
-Kind = Literal["loss", "accuracy", "lr"]
+Kind = Literal["loss", "accuracy", "map", "lr"]
 
 
 def _script(file: str, function: str) -> str:
@@ -71,7 +71,8 @@ def live_chart(
     Parameters
     ----------
     run_id : str
-    kind : {'loss', 'accuracy', 'lr'}
+    kind : {'loss', 'accuracy', 'map', 'lr'}
+        ``map`` is mean average precision, of runs on samples with several labels.
     key : str
     height : int
         In px.

@@ -27,7 +27,7 @@ def show_overview(dataset: Dataset) -> None:
     st.caption(", ".join(f"{number:,} {SPLIT_WORDS[split]}" for split, number in in_splits.items()))
     st.caption(f"{parts.safe(dataset.origin)} · {words.when(dataset.created_at)} · split with seed {dataset.seed}")
     if dataset.multi_label:
-        st.caption("Samples may have several labels here, and count under each. Training takes one label per sample.")
+        st.caption("Samples may have several labels here, and count under each. Training learns each label by itself.")
     balance, notes = st.columns([3, 2]) if dataset.warnings else (st.container(), None)
     with balance, st.container(border=True, height="stretch"):
         hints.section("Samples by class", "split")

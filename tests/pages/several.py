@@ -22,9 +22,9 @@ def targets() -> np.ndarray:
 
 
 def answers(run_id: str) -> np.ndarray:
-    """``r1`` misses the first kick and names a clap where there is none; ``r2`` is right about everything."""
+    """``s1`` misses the first kick and names a clap where there is none; ``s2`` is right about everything."""
     logits = np.where(targets(), 2.0, -2.0) + np.linspace(0.2, 0.0, len(RIGHT))[:, None]
-    if run_id == "r1":
+    if run_id == "s1":
         logits[0, 1], logits[4, 0] = -1.5, 1.0
     return logits.astype(np.float32)
 
@@ -54,7 +54,7 @@ def add_several(space: Workspace) -> Workspace:
     ids = np.array([clip.id for clip in space.store.datasets.clips("d9", split="test")])
     config = build_config("quick", {"epochs": 2, "n_mels": 16, "duration_s": 0.4, "width": 0.25})
     health = {"verdict": "healthy", "title": "Healthy", "reason": "The loss falls."}
-    for run_id, name in (("r1", "first"), ("r2", "second")):
+    for run_id, name in (("s1", "layers-one"), ("s2", "layers-two")):
         run = space.store.runs.add(Run(run_id, name, "d9", "queued", config.model_dump(mode="json"), "me", now, now))
         space.store.runs.claim({"host": "here"}, run.id)
         for number in (1, 2):

@@ -35,7 +35,7 @@ def sound(seed: int = 0) -> bytes:
 
 
 def test_the_overview_has_mean_average_precision(layers, visit):
-    app = visit("diagnostics", dataset="d9", split="test", a="r1:best", b="r2:best")
+    app = visit("diagnostics", dataset="d9", split="test", a="s1:best", b="s2:best")
     assert not app.exception
     seen = text(app)
     assert "Mean average precision" in seen
@@ -49,7 +49,7 @@ def test_the_overview_has_mean_average_precision(layers, visit):
 
 
 def test_found_missed_and_wrong_are_counted_and_heard(layers, visit):
-    app = visit("diagnostics", dataset="d9", split="test", a="r1:best", section="confusions")
+    app = visit("diagnostics", dataset="d9", split="test", a="s1:best", section="confusions")
     assert not app.exception
     counts = next(frame.value for frame in app.dataframe if "Named wrongly" in frame.value).set_index("Label")
     assert counts.loc["kick", "Missed"] == 1
@@ -64,7 +64,7 @@ def test_found_missed_and_wrong_are_counted_and_heard(layers, visit):
 
 
 def test_thresholds_say_what_they_were_chosen_on(layers, visit):
-    app = visit("diagnostics", dataset="d9", split="test", a="r1:best", section="thresholds")
+    app = visit("diagnostics", dataset="d9", split="test", a="s1:best", section="thresholds")
     assert not app.exception
     table = next(frame.value for frame in app.dataframe if "Chosen on" in frame.value)
     assert list(table["Chosen on"]) == ["12 samples", "20 samples", "nothing: only 3 samples"]
@@ -83,21 +83,21 @@ def test_thresholds_say_what_they_were_chosen_on(layers, visit):
     ],
 )
 def test_what_makes_no_sense_says_so(layers, visit, section, said):
-    app = visit("diagnostics", dataset="d9", split="test", a="r1:best", section=section)
+    app = visit("diagnostics", dataset="d9", split="test", a="s1:best", section=section)
     assert not app.exception
     assert not app.error
     assert any(said in caption.value for caption in app.caption)
 
 
 def test_checkpoints_of_the_other_kind_are_not_offered(layers, seeded, visit):
-    app = visit("diagnostics", dataset="d9", split="test", a="r1:best")
+    app = visit("diagnostics", dataset="d9", split="test", a="s1:best")
     options = next(box for box in app.selectbox if box.label == "Checkpoint A").options
-    assert any("first" in option for option in options)
+    assert any("layers-one" in option for option in options)
     assert not any("trained on drums" in option for option in options)
 
 
 def test_one_sound_is_given_its_labels(layers, visit):
-    app = visit("classify", checkpoint="r1:best")
+    app = visit("classify", checkpoint="s1:best")
     assert not app.exception
     assert "several labels per sample, mean average precision" in text(app)
     app.get("file_uploader")[0].upload("noise.wav", sound(), "audio/wav").run()
@@ -110,7 +110,7 @@ def test_one_sound_is_given_its_labels(layers, visit):
 
 
 def test_many_sounds_are_a_table_with_all_labels(layers, visit):
-    app = visit("classify", checkpoint="r1:best")
+    app = visit("classify", checkpoint="s1:best")
     uploads = [(f"{number}.wav", sound(number), "audio/wav") for number in range(3)]
     app.get("file_uploader")[0].set_value(uploads).run()
     assert not app.exception
@@ -122,9 +122,16 @@ def test_many_sounds_are_a_table_with_all_labels(layers, visit):
 def test_answers_as_csv(layers):
     from samplemind_core.ui.answers import agree, csv_text
 
-    results = layers.classifier("r1:best").predict([("a.wav", sound()), ("b.wav", b"nothing")])
+    results = layers.classifier("s1:best").predict([("a.wav", sound()), ("b.wav", b"nothing")])
     rows = list(csv.DictReader(csv_text(results).splitlines()))
     assert rows[0]["labels"] == ";".join(results[0].labels)
     assert set(rows[0]) == {"file", "labels", "label", "confidence", "p_clap", "p_kick", "p_snare", "error"}
     assert rows[1]["error"]
     assert agree(results[0], results[0])
+
+
+def test_the_train_page_draws_mean_average_precision(layers, visit):
+    app = visit("train", run="s1")
+    assert not app.exception
+    assert "Mean average precision" in text(app)
+    assert "Accuracy" not in [one.value for one in app.subheader]

@@ -75,7 +75,7 @@ def _curves(picked: Picked) -> None:
         figure = loss_figure(rows[0][1], theme(), best) if alone else overlay_figure(rows, "loss", theme())
         parts.figure(figure, key="diagnostics-loss")
     with right, st.container(border=True):
-        parts.section("Mean average precision")
+        hints.section("Mean average precision", "map")
         figure = map_figure(rows[0][1], theme(), best) if alone else overlay_figure(rows, "map", theme())
         parts.figure(figure, key="diagnostics-map")
 

@@ -81,6 +81,9 @@ def _frame(summaries: Sequence[RunSummary]) -> Any:
     )
 
 
+_SEVERAL = "Where samples have several labels: the share that is given exactly its labels."
+
+
 def _columns() -> dict[str, Any]:
     config = st.column_config
     color = split_color("val", theme())
@@ -91,7 +94,9 @@ def _columns() -> dict[str, Any]:
         "loss_curve": config.LineChartColumn("Validation loss", color=color, width=110),
         "loss": config.NumberColumn("Lowest", format="%.3f", width=80, help="The lowest validation loss of the run."),
         "accuracy_curve": config.LineChartColumn("Validation accuracy", color=color, width=150, y_min=0, y_max=1),
-        "accuracy": config.NumberColumn("Accuracy", format="%.1f %%", width=85, help=f"On validation clips. {best}"),
+        "accuracy": config.NumberColumn(
+            "Accuracy", format="%.1f %%", width=85, help=f"On validation clips. {best} {_SEVERAL}"
+        ),
         "test": config.NumberColumn(
             "Test", format="%.1f %%", width=80, help=f"On test clips, where judged. {best} For reporting, not choosing."
         ),

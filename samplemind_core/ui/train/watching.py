@@ -89,8 +89,12 @@ def charts(run: Run, runs: list[Run]) -> None:
         hints.section("Loss", "loss")
         live_chart(run.id, "loss", key=f"loss-{run.id}", log=log, **shared)
     with right, st.container(border=True):
-        hints.section("Accuracy", "accuracy")
-        live_chart(run.id, "accuracy", key=f"accuracy-{run.id}", **shared)
+        if workspace().dataset(run.dataset_id).multi_label:
+            hints.section("Mean average precision", "map")
+            live_chart(run.id, "map", key=f"map-{run.id}", **shared)
+        else:
+            hints.section("Accuracy", "accuracy")
+            live_chart(run.id, "accuracy", key=f"accuracy-{run.id}", **shared)
     names, counts = validation_classes(run)
     height = max(200, 22 * len(names) + 70)
     left, right = st.columns(2)
