@@ -13,6 +13,7 @@ from samplemind_core.ui import parts, words
 from samplemind_core.ui.places import link
 from samplemind_core.ui.settings_form import settings_form
 from samplemind_core.ui.state import choose, error_boundary, owner, workspace
+from samplemind_core.ui.train.costing import cost_line
 from samplemind_core.ui.train.differences import difference_table, differences
 from samplemind_core.ui.train.window_advice import window_advice
 
@@ -38,6 +39,7 @@ def new_run(cancellable: bool) -> None:
         window_advice(start, config, dataset)
         # What else helps to choose settings stands here: one call each, given the dataset and the settings as they are.
         what_changed(config, dataset, origin)
+        cost_line(dataset, config)
     notes, tags = beside_it()
     with st.container(horizontal=True, vertical_alignment="center"):
         started = st.button("Start", type="primary", icon=":material/play_arrow:", key="start", disabled=config is None)

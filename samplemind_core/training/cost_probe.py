@@ -1,0 +1,119 @@
+"""A few real steps of a run, to know what it will cost: ``python -m samplemind_core.training.cost_probe``.
+
+Reads one JSON object from stdin (``config``, ``batch_size``, ``num_classes``, ``device``) and prints one:
+the fields of :class:`samplemind_core.training.cost.Cost`, or ``{"problem": …}``.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from samplemind_core.config import RunConfig
+from samplemind_core.errors import SampleMindError
+from samplemind_core.training.cost import Cost, as_json
+
+WARM_STEPS = 2
+MIN_STEPS, MAX_STEPS, STEPS_S = 3, 20, 3.0
+JUDGED_CLIPS = 128
+
+
+class Quiet:
+    """An observer that nobody listens to."""
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *values: False
+
+
+def measure(request: Mapping[str, Any]) -> Cost:
+    """Train a few steps on made-up clips and judge some; return what that took."""
+    import torch
+
+    from samplemind_core.training.device import describe
+    from samplemind_core.training.trainer import Trainer
+    from samplemind_core.training.training_data import TrainingData
+
+    config = RunConfig.model_validate(request["config"])
+    size, num_classes = int(request["batch_size"]), int(request["num_classes"])
+    total = size + JUDGED_CLIPS
+    rng = np.random.default_rng(0)
+    # One clip of noise under another roll for each: what is in them costs nothing, drawing them would.
+    noise = rng.uniform(-80, 0, config.features.shape).astype(np.float16)
+    log_mel = np.stack([np.roll(noise, row, axis=-1) for row in range(total)])
+    data = TrainingData(
+        log_mel=log_mel,
+        targets=np.arange(total, dtype=np.int64) % num_classes,
+        train_rows=np.arange(size),
+        val_rows=np.arange(size, total),
+        class_names=tuple(str(index) for index in range(num_classes)),
+        description={},
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer(config, data, Path(folder), Quiet(), device=str(request["device"]))
+        trainer.model.train()
+        rows = torch.arange(size)
+        seconds: list[float] = []
+        started_s = time.time() - psutil.Process().create_time()
+        begun = time.perf_counter()
+        while len(seconds) < WARM_STEPS + MAX_STEPS:
+            if len(seconds) >= WARM_STEPS + MIN_STEPS and time.perf_counter() - begun > STEPS_S:
+                break
+            at = time.perf_counter()
+            trainer.train_step(*trainer.feed.batch(rows))
+            seconds.append(time.perf_counter() - at)
+        trainer.logits(trainer.val_rows)
+        at = time.perf_counter()
+        trainer.logits(trainer.val_rows)
+        judged_s = time.perf_counter() - at
+    steps = sorted(seconds[WARM_STEPS:])
+    median = statistics.median(steps)
+    low, high = steps[len(steps) // 10], steps[-1 - len(steps) // 10]
+    gpu = int(torch.cuda.max_memory_reserved()) if trainer.device.type == "cuda" else None
+    return Cost(
+        step_s=median,
+        spread=(high - low) / (2 * median),
+        clip_s=judged_s / JUDGED_CLIPS,
+        start_s=started_s + seconds[0],
+        memory_bytes=_most_memory(),
+        gpu_memory_bytes=gpu,
+        device=describe(trainer.device),
+        batch_size=size,
+        data_bytes=log_mel.nbytes,
+    )
+
+
+def _most_memory() -> int:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return int(psutil.Process().memory_info().peak_wset)  # type: ignore[attr-defined,unused-ignore]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else 1024 * peak)
+
+
+def main() -> int:
+    """Measure what stdin asks for; return the process's exit code."""
+    request = json.loads(sys.stdin.read())
+    try:
+        print(as_json(measure(request)))
+    except SampleMindError as error:
+        print(json.dumps({"problem": str(error)}))
+    except MemoryError:
+        print(json.dumps({"problem": "Memory ran out. Use a smaller batch size or network."}))
+    except RuntimeError as error:
+        # What torch raises where a batch does not fit; its first line says so.
+        print(json.dumps({"problem": str(error).splitlines()[0][:300]}))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
