@@ -16,12 +16,28 @@ def ema_decay(config_decay: float, step: int) -> float:
     return min(config_decay, (1 + step) / (10 + step))
 
 
-@torch.no_grad()
-def move_average(averaged: nn.Module, model: nn.Module, decay: float) -> None:
-    """Move an exponential moving average of the weights one step (Polyak and Juditsky 1992)."""
-    torch._foreach_lerp_(list(averaged.parameters()), list(model.parameters()), 1 - decay)
-    for mean, now in zip(averaged.buffers(), model.buffers(), strict=True):
-        mean.copy_(now)
+class MovingAverage:
+    """An exponential moving average of a network's weights (Polyak and Juditsky 1992), kept in another network.
+
+    Parameters
+    ----------
+    averaged, model : nn.Module
+        Of the same make. Their tensors are looked up once: going through the modules at every step
+        would take longer than averaging.
+    """
+
+    def __init__(self, averaged: nn.Module, model: nn.Module) -> None:
+        self._means: list[Tensor] = list(averaged.parameters())
+        self._weights: list[Tensor] = list(model.parameters())
+        self._kept: list[Tensor] = list(averaged.buffers())
+        self._buffers: list[Tensor] = list(model.buffers())
+
+    @torch.no_grad()
+    def move(self, decay: float) -> None:
+        """Move one step towards the network's weights; statistics of batch norms are those of the network."""
+        torch._foreach_lerp_(self._means, self._weights, 1 - decay)
+        if self._kept:
+            torch._foreach_copy_(self._kept, self._buffers)
 
 
 @torch.no_grad()

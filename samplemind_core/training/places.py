@@ -41,3 +41,18 @@ def epoch_order(rows: Tensor, seed: int, epoch: int, balance: npt.NDArray[np.int
     if balance is not None:
         return rows[balanced_draw(torch.from_numpy(balance), order)]
     return rows[torch.randperm(len(rows), generator=order)]
+
+
+def seed_device(device: torch.device, seed: int) -> None:
+    """Seed the generator that a device's dropout draws from.
+
+    ``torch.manual_seed`` seeds all devices that there may be and notes where it was called from: three
+    milliseconds, in every step.
+    """
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
+    else:
+        torch.default_generator.manual_seed(seed)

@@ -20,7 +20,7 @@ from samplemind_core.config import RunConfig, TrainConfig
 from samplemind_core.errors import CheckpointError, NonFiniteLossError, StorageError
 from samplemind_core.models import AudioClassifier, build_model, count_parameters
 from samplemind_core.store.records import Epoch
-from samplemind_core.training.averaging import add_to_mean, ema_decay, measure_batch_norms, move_average
+from samplemind_core.training.averaging import MovingAverage, add_to_mean, ema_decay, measure_batch_norms
 from samplemind_core.training.checkpoints import (
     CheckpointInfo,
     library_versions,
@@ -38,7 +38,7 @@ from samplemind_core.training.monitor import WORDS, rank
 from samplemind_core.training.objective import objective_for
 from samplemind_core.training.observer import Observer, Outcome
 from samplemind_core.training.optimizers import build_optimizer
-from samplemind_core.training.places import MIXUP, epoch_order, place_chance, place_seed
+from samplemind_core.training.places import MIXUP, epoch_order, place_chance, place_seed, seed_device
 from samplemind_core.training.schedule import Plateau, planned_lr, should_stop_early
 from samplemind_core.training.training_data import TrainingData, check
 
@@ -90,6 +90,9 @@ class Trainer:
         self.model: AudioClassifier = model.to(self.device, memory_format=self.layout)  # type: ignore[call-overload]
         averages = config.train.average == "swa" or (config.train.average == "ema" and config.train.ema_decay > 0)
         self.averaged: AudioClassifier | None = copy.deepcopy(self.model).requires_grad_(False) if averages else None
+        self.moving: MovingAverage | None = None
+        if self.averaged is not None and config.train.average == "ema":
+            self.moving = MovingAverage(self.averaged, self.model)
         self.num_averaged = 0  # epochs in the mean of SWA
         self.optimizer = build_optimizer(config.train, self.model)
         self.plateau = Plateau(config.train.plateau_factor, config.train.plateau_patience)
@@ -176,7 +179,9 @@ class Trainer:
         log_mel, soft_targets = self._augment(log_mel, targets)
         logits = self._forward(self.model, log_mel)
         loss = self.objective.loss(logits, soft_targets, config.label_smoothing)
-        value = loss.item()  # the step's one wait for the device: the loss is checked before it is used
+        hits = self.objective.correct(logits, soft_targets).sum()
+        # The step's one wait for the device: the loss is checked before it is used.
+        value, correct = torch.stack([loss.detach(), hits.to(loss.dtype)]).tolist()
         if not np.isfinite(value):
             raise NonFiniteLossError(
                 f"The loss became {value} in epoch {self.epoch}, step {self.step + 1}, at learning rate {lr:.2g}.",
@@ -188,11 +193,11 @@ class Trainer:
         if config.grad_clip is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), config.grad_clip)
         self.optimizer.step()
-        if self.averaged is not None and config.average == "ema":
-            move_average(self.averaged, self.model, ema_decay(config.ema_decay, step))
+        if self.moving is not None:
+            self.moving.move(ema_decay(config.ema_decay, step))
 
         self.totals.loss += value * len(targets)
-        self.totals.correct += int(self.objective.correct(logits, soft_targets).sum())
+        self.totals.correct += int(correct)
         self.totals.clips += len(targets)
 
     # -- measuring -------------------------------------------------------------------------------
@@ -392,7 +397,7 @@ class Trainer:
 
     def _reseed(self, *place: int) -> None:
         seed = place_seed(self.train_config.seed, *place)
-        torch.manual_seed(seed)  # dropout
+        seed_device(self.device, seed)  # dropout
         self.generator.manual_seed(seed)  # augmentation
 
     def _progress(self) -> dict[str, Any]:
