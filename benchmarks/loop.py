@@ -22,6 +22,7 @@ from benchmarks.measure import Timings, in_turns, ratio, table
 from samplemind_core.config import RunConfig, build_config
 from samplemind_core.models import build_model
 from samplemind_core.training.measuring import Totals
+from samplemind_core.training.observer import Silent
 from samplemind_core.training.trainer import Trainer
 from samplemind_core.training.training_data import TrainingData
 
@@ -58,7 +59,7 @@ def main() -> None:
 def measure(config: RunConfig, data: TrainingData, rounds: int) -> tuple[Timings, Timings, Timings]:
     """Return the timings of an epoch's steps by the trainer and by the bare loop, and of whole epochs."""
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(config, data, Path(folder), Quiet())
+        trainer = Trainer(config, data, Path(folder), Silent())
 
         def steps() -> None:
             trainer.step, trainer.totals = 0, Totals()
@@ -109,13 +110,6 @@ def make_data(config: RunConfig, num_clips: int) -> TrainingData:
         class_names=CLASSES,
         description={"id": "noise", "name": "noise", "fingerprint": "noise", "num_clips": total, "synthetic": True},
     )
-
-
-class Quiet:
-    """An observer that takes everything and keeps nothing."""
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *_: None
 
 
 if __name__ == "__main__":

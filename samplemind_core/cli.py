@@ -19,6 +19,7 @@ import typer
 
 from samplemind_core.commands_diagnostics import calibrate, errors
 from samplemind_core.commands_experiments import cross_validate, search
+from samplemind_core.commands_finders import find_batch, find_lr
 from samplemind_core.commands_report import report, run_report
 from samplemind_core.errors import SampleMindError
 from samplemind_core.terminal import Json, OtherDataset, Split, err, out
@@ -444,7 +445,7 @@ def classify(
         raise typer.Exit(1)
 
 
-for command in (calibrate, errors, report, run_report, cross_validate, search):
+for command in (calibrate, errors, report, run_report, cross_validate, search, find_lr, find_batch):
     app.command()(command)
 
 

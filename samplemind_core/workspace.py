@@ -49,9 +49,12 @@ if TYPE_CHECKING:
     from samplemind_core.inference.classifier import Classifier
     from samplemind_core.search.study import Found, Plan
     from samplemind_core.store import Search
+    from samplemind_core.training.batch_finder import BatchSearch
     from samplemind_core.training.clip_record import ClipHistory
     from samplemind_core.training.jobs import Listener
+    from samplemind_core.training.lr_finder import LrCurve
     from samplemind_core.training.run_list import RunSummary
+    from samplemind_core.training.training_data import TrainingData
 
 Progress = Callable[[int, int | None, str], None]
 ShouldStop = Callable[[], bool]
@@ -407,6 +410,41 @@ class Workspace:
         from samplemind_core.search.work import extend_search
 
         return extend_search(self.store, self.tasks, search, more, owner or machine_user(), start=start)
+
+    def find_lr(
+        self,
+        dataset: str,
+        config: RunConfig,
+        num_steps: int = 120,
+        progress: Progress | None = None,
+        should_stop: ShouldStop | None = None,
+    ) -> LrCurve:
+        """Return a range test of the learning rate; parameters and errors of :func:`training.lr_finder.find_lr`."""
+        from samplemind_core.training.lr_finder import find_lr
+
+        data = self._training_data(self.dataset(dataset), config, progress)
+        return find_lr(
+            config, data, num_steps=num_steps, device=self.settings.device, progress=progress, should_stop=should_stop
+        )
+
+    def submit_find_lr(self, dataset: str, config: RunConfig, *, owner: str = "") -> Task:
+        """Queue :meth:`find_lr` as a task, whose result holds the ``curve`` and the ``config``."""
+        found = self.dataset(dataset)
+        params = {"dataset": found.id, "config": config.model_dump(mode="json")}
+        return self.tasks.submit("find_lr", f"Learning rate for {found.name}", params, owner=owner or machine_user())
+
+    def find_batch_size(self, dataset: str, config: RunConfig, progress: Progress | None = None) -> BatchSearch:
+        """Return the largest batch that fits a GPU; errors of :func:`training.batch_finder.find_batch_size`."""
+        from samplemind_core.training.batch_finder import find_batch_size, require_cuda
+
+        device = require_cuda(config, self.settings.device)  # before minutes of reading
+        return find_batch_size(config, self._training_data(self.dataset(dataset), config, progress), device=device)
+
+    def _training_data(self, dataset: Dataset, config: RunConfig, progress: Progress | None) -> TrainingData:
+        from samplemind_core.data.dataset import load_clips
+        from samplemind_core.training.training_data import TrainingData
+
+        return TrainingData.of(load_clips(self.root, self.store, dataset, config.features, progress))
 
     def stop(self, run: str, by: str = "", *, pause: bool = False) -> None:
         """Ask a run to finish its batch, save and end, or pause; a queued one leaves the queue."""

@@ -11,6 +11,7 @@ import numpy as np
 from samplemind_core.config import TrainConfig
 from samplemind_core.learn.sounds import Sounds
 from samplemind_core.learn.student import Student
+from samplemind_core.training.lr_finder import steepest
 from samplemind_core.training.schedule import Plateau, scheduled_lr
 
 BATCH, EPOCHS, MEASURE_EVERY = 8, 6, 2
@@ -86,20 +87,6 @@ class RangeFinder:
     def suggestion(self) -> float | None:
         """The rate at which the loss falls fastest; None before the loss has fallen clearly."""
         return steepest(self.rates, self.losses)
-
-
-def steepest(rates: Sequence[float], losses: Sequence[float]) -> float | None:
-    """Return the rate at which a loss falls fastest per factor of the rate, before its lowest point.
-
-    None where the loss never fell by a tenth.
-    """
-    if len(losses) < 5:
-        return None
-    lowest = int(np.argmin(losses))
-    if lowest < 2 or losses[lowest] > 0.9 * max(losses[: lowest + 1]):
-        return None
-    slopes = np.gradient(np.asarray(losses), np.log(np.asarray(rates)))
-    return float(rates[int(np.argmin(slopes[: lowest + 1]))])
 
 
 @dataclass(frozen=True)

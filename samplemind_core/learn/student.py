@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,34 +14,9 @@ from samplemind_core.errors import NonFiniteLossError
 from samplemind_core.learn.sounds import Sounds
 from samplemind_core.models import AudioClassifier, count_parameters
 from samplemind_core.training.measuring import Totals
+from samplemind_core.training.observer import Silent
 from samplemind_core.training.trainer import Trainer
 from samplemind_core.training.training_data import TrainingData
-
-
-class Silent:
-    """An observer of training whom nothing needs to be told: the student is asked instead."""
-
-    def on_start(self, device: str, num_parameters: int) -> None:
-        """Ignore where it trains."""
-
-    def on_progress(self, progress: dict[str, Any]) -> None:
-        """Ignore how far it is."""
-
-    def on_epoch(self, epoch: Any) -> None:
-        """Ignore an epoch."""
-
-    def on_resume(self, epochs: Any) -> None:
-        """Ignore a resumed run."""
-
-    def on_checkpoint(self, kind: str, epoch: int, path: Path, num_bytes: int, metrics: dict[str, float]) -> None:
-        """Ignore a checkpoint; a student writes none."""
-
-    def on_event(self, kind: str, message: str) -> None:
-        """Ignore an event."""
-
-    def should_stop(self) -> bool:
-        """Return False."""
-        return False
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ HANDLERS: dict[str, str] = {
     "health": "samplemind_core.data.health:health_task",
     "cross_validate": "samplemind_core.evaluation.cross_validation:run_task",
     "search": "samplemind_core.search.work:run_task",
+    "find_lr": "samplemind_core.training.lr_finder:run",
     "sort": "samplemind_core.batches.sort_task:run",
 }
 """``module:function`` by kind. The function takes a :class:`TaskContext` and returns the task's result.

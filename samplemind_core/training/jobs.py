@@ -231,7 +231,7 @@ def _train(store: Store, settings: Settings, run: Run, observer: StoreObserver) 
     from samplemind_core.training.clip_record import FILE as CLIP_RECORD
     from samplemind_core.training.clip_record import ClipRecord
     from samplemind_core.training.trainer import Trainer
-    from samplemind_core.training.training_data import TrainingData, describe_dataset
+    from samplemind_core.training.training_data import TrainingData
 
     config = RunConfig.model_validate(run.config)
     # A run goes on with what it began with, whatever the dataset became meanwhile.
@@ -251,14 +251,7 @@ def _train(store: Store, settings: Settings, run: Run, observer: StoreObserver) 
         )
     except _StoppedError:
         return "stopped", "Stopped on request before the first epoch.", None
-    data = TrainingData(
-        log_mel=clips.log_mel,
-        targets=clips.targets,
-        train_rows=clips.indices("train"),
-        val_rows=clips.indices("val"),
-        class_names=clips.class_names,
-        description=describe_dataset(dataset.as_dict()),
-    )
+    data = TrainingData.of(clips)
     folder = run_folder(settings, run.id) / "checkpoints"
     record = None
     if not data.several_labels:  # it notes the one class that each clip was called

@@ -152,7 +152,7 @@ class Trainer:
     def run_epoch(self) -> bool:
         """Run the training steps that are left of this epoch; return False if asked to stop."""
         self.model.train()
-        rows = self._order(self.epoch)
+        rows = self.order(self.epoch)
         size = self.train_config.batch_size
         while self.step < self.steps_per_epoch:
             if self.observer.should_stop():
@@ -390,7 +390,7 @@ class Trainer:
             return mixup(log_mel, soft, settings.mixup_alpha, self.generator)
         return log_mel, targets
 
-    def _order(self, epoch: int) -> Tensor:
+    def order(self, epoch: int) -> Tensor:
         """Return the training rows in the order of an epoch."""
         balance = self.data.targets[self.data.train_rows] if self.train_config.class_balance == "sampler" else None
         return epoch_order(torch.from_numpy(self.data.train_rows), self.train_config.seed, epoch, balance)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from samplemind_core.config import RunConfig
 from samplemind_core.errors import TrainingError
+
+if TYPE_CHECKING:
+    from samplemind_core.data.dataset import ClipData
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,18 @@ class TrainingData:
     val_rows: np.ndarray
     class_names: tuple[str, ...]
     description: dict[str, Any]
+
+    @classmethod
+    def of(cls, clips: ClipData) -> TrainingData:
+        """Return the training and validation clips of a dataset's version."""
+        return cls(
+            log_mel=clips.log_mel,
+            targets=clips.targets,
+            train_rows=clips.indices("train"),
+            val_rows=clips.indices("val"),
+            class_names=clips.class_names,
+            description=describe_dataset(clips.dataset.as_dict()),
+        )
 
     @property
     def several_labels(self) -> bool:

@@ -70,7 +70,7 @@ def test_the_sampler_feeds_rare_classes_as_often(tmp_path: Path) -> None:
     config = tiny_config(class_balance="sampler", epochs=1)
     data = unbalanced(config)
     trainer = Trainer(config, data, tmp_path, Memory())
-    rows = trainer._order(1)
+    rows = trainer.order(1)
     assert len(rows) == len(data.train_rows)
     counts = np.bincount(data.targets[rows.numpy()])
     assert counts.max() - counts.min() <= 1

@@ -10,6 +10,7 @@ from samplemind_core.store import Dataset, Run
 from samplemind_core.store.records import ACTIVE
 from samplemind_core.training.control import MAX_NOTES, MAX_TAGS
 from samplemind_core.ui import parts, words
+from samplemind_core.ui.lr_finder import lr_finder_section
 from samplemind_core.ui.places import link
 from samplemind_core.ui.settings_form import settings_form
 from samplemind_core.ui.state import choose, error_boundary, owner, workspace
@@ -38,6 +39,7 @@ def new_run(cancellable: bool) -> None:
     if config is not None:
         window_advice(start, config, dataset)
         # What else helps to choose settings stands here: one call each, given the dataset and the settings as they are.
+        lr_finder_section(dataset_id, config)
         what_changed(config, dataset, origin)
         cost_line(dataset, config)
     notes, tags = beside_it()
