@@ -79,7 +79,6 @@ class Trainer:
     ) -> None:
         check(config, data)
         self.config, self.data, self.folder, self.observer, self.record = config, data, folder, observer, record
-        self.train_config: TrainConfig = config.train
         self.device = pick_device(device if config.train.device == "auto" else config.train.device)
         self.precision = pick_precision(config.train.precision, self.device)
         self.layout = pick_memory_format(self.device)
@@ -111,6 +110,15 @@ class Trainer:
         self.best_epoch: int | None = None
         self.best_rank = (-float("inf"), 0.0)
         self._saved_at = time.monotonic()
+
+    @property
+    def train_config(self) -> TrainConfig:
+        """How the network learns; lessons and range tests change it between steps."""
+        return self.config.train
+
+    @train_config.setter
+    def train_config(self, train: TrainConfig) -> None:
+        self.config = self.config.model_copy(update={"train": train})
 
     # -- the three layers ------------------------------------------------------------------------
 
