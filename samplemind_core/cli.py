@@ -70,14 +70,18 @@ def doctor(as_json: Json = False) -> None:
 def demo(
     per_class: Annotated[int, typer.Option(help="Clips of each of the six classes.")] = 200,
     seed: Annotated[int, typer.Option(help="Seed of the sounds and the split.")] = 0,
-    name: Annotated[str, typer.Option(help="Name of the dataset.")] = "demo",
+    name: Annotated[str | None, typer.Option(help="Name of the dataset; demo, or layers, by default.")] = None,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Hits of one to three voices together, with several labels each.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Create the demo dataset: synthesised one-shots of six classes."""
+    name = name or ("layers" if layers else "demo")
     with _failing(as_json):
         workspace = Workspace()
         with _progress() as progress:
-            dataset = workspace.make_demo(per_class=per_class, seed=seed, name=name, progress=progress)
+            dataset = workspace.make_demo(per_class=per_class, seed=seed, name=name, layers=layers, progress=progress)
         _show_dataset(workspace, dataset, as_json)
 
 

@@ -108,13 +108,14 @@ class Workspace:
         per_class: int = 200,
         seed: int = 0,
         name: str = "demo",
+        layers: bool = False,
         progress: Progress | None = None,
         should_stop: ShouldStop | None = None,
     ) -> Dataset:
-        """Synthesise the demo dataset: six classes of one-shots, honestly marked synthetic."""
+        """Synthesise the demo dataset: six classes of one-shots, or layers of them, honestly marked synthetic."""
         from samplemind_core.data.importer import import_demo
 
-        return import_demo(self.store, self.root, name, per_class, seed, progress, should_stop)
+        return import_demo(self.store, self.root, name, per_class, seed, progress, should_stop, layers=layers)
 
     def import_dataset(
         self,

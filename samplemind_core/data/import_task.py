@@ -51,6 +51,7 @@ def run_demo(context: TaskContext) -> dict[str, Any]:
         context.progress,
         context.should_stop,
         Resumable(context.folder / "work", context.task.id),
+        layers=params.get("layers", False),
     )
     return {"dataset": dataset.id, "num_clips": dataset.num_clips, "num_rejected": dataset.num_rejected}
 
@@ -97,10 +98,20 @@ def submit_import(
     return tasks.submit(KIND, name, params, owner=owner, prepare=lambda folder: {"upload": put(folder / UPLOAD)})
 
 
-def submit_demo(tasks: Tasks, store: Store, name: str, per_class: int = 200, seed: int = 0, owner: str = "") -> Task:
+def submit_demo(
+    tasks: Tasks,
+    store: Store,
+    name: str,
+    per_class: int = 200,
+    seed: int = 0,
+    owner: str = "",
+    *,
+    layers: bool = False,
+) -> Task:
     """Queue the making of the demo dataset; parameters and errors as for :func:`submit_import`."""
     name = free_name(tasks, store, name)
-    return tasks.submit(DEMO_KIND, name, {"name": name, "per_class": per_class, "seed": seed}, owner=owner)
+    params = {"name": name, "per_class": per_class, "seed": seed, "layers": layers}
+    return tasks.submit(DEMO_KIND, name, params, owner=owner)
 
 
 def free_name(tasks: Tasks, store: Store, name: str) -> str:

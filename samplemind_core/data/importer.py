@@ -162,6 +162,8 @@ def import_demo(
     progress: Progress | None = None,
     should_stop: ShouldStop | None = None,
     resumable: Resumable | None = None,
+    *,
+    layers: bool = False,
 ) -> Dataset:
     """Make the demo instruments and import them as a dataset that is marked synthetic.
 
@@ -170,15 +172,18 @@ def import_demo(
     store, root, name, progress, should_stop, resumable
         As for :func:`import_dataset`.
     per_class : int
-        Clips of each class.
+        Clips of each class; with layers as many clips in all.
     seed : int
         Seed of the sounds and of the split.
+    layers : bool
+        Whether clips are hits of one to three voices of a kit together, with all their labels.
 
     Raises
     ------
     NameTakenError, DataError, StorageError
         As :func:`import_dataset`.
     """
+    from samplemind_core.audio.layers import layered_hits
     from samplemind_core.audio.synth import CLASS_NAMES, demo_voices
 
     if (finished := _finished(store, resumable)) is not None:
@@ -195,11 +200,19 @@ def import_demo(
             file = f"{voice.label}/{voice.source}/{voice.label}-{numbers[voice.label]:04d}.wav"
             yield Candidate(file, voice.label, partial(bytes, data), voice.source, extra={"method": voice.method})
 
+    def hits() -> Iterator[Candidate]:
+        for number, hit in enumerate(layered_hits(total, seed), 1):
+            data = to_wav(hit.waveform, hit.sample_rate_hz)
+            file = f"{hit.source}/{'-'.join(hit.labels)}-{number:04d}.wav"
+            extra = {"method": hit.method}
+            yield Candidate(file, hit.labels[0], partial(bytes, data), hit.source, extra=extra, labels=hit.labels)
+
+    total = per_class * len(CLASS_NAMES)
     options = ImportOptions(seed=seed, synthetic=True)
-    found = Found([], [], grouping="inferred")
+    found = Found([], [], grouping="inferred", multi_label=layers)
     origin = f"Synthesised by SampleMind (seed {seed})"
-    stamp = f"demo {per_class} {seed}"
-    plan = _Plan(name, origin, options, found, voices(), per_class * len(CLASS_NAMES), stamp)
+    stamp = f"demo {per_class} {seed}{' layers' if layers else ''}"
+    plan = _Plan(name, origin, options, found, hits() if layers else voices(), total, stamp)
     return _run(store, root, plan, Limits(), progress or _silent, _checker(should_stop), resumable)
 
 

@@ -35,6 +35,11 @@ def add_dataset() -> None:
             with error_boundary():
                 start_demo()
                 st.rerun()
+        st.write("Or layers of it: one to three voices at once, each sample with all their labels.")
+        if st.button("Make the layered demo", icon=":material/layers:", key="make-layers"):
+            with error_boundary():
+                start_demo("layers", layers=True)
+                st.rerun()
     elif way == "upload":
         _add_archive()
     elif way == "files":

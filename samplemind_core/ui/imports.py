@@ -17,13 +17,13 @@ from samplemind_core.ui.state import owner, workspace
 from samplemind_core.ui.task_progress import live_tasks
 
 
-def start_demo(name: str = "demo") -> Task:
-    """Make the demo dataset in the background."""
+def start_demo(name: str = "demo", *, layers: bool = False) -> Task:
+    """Make the demo dataset in the background; with ``layers`` the one with several labels per sample."""
     store = workspace()
     taken = {dataset.name for dataset in store.datasets()}
     taken |= {task.params["name"] for task in importing(store.tasks) if task.active}
     free = next(text for text in (name, *(f"{name}-{n}" for n in range(2, 10_000))) if text not in taken)
-    return submit_demo(store.tasks, store.store, free, owner=owner())
+    return submit_demo(store.tasks, store.store, free, owner=owner(), layers=layers)
 
 
 def start_folder(path: Path, name: str, options: ImportOptions) -> Task:

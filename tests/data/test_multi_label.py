@@ -190,3 +190,14 @@ def test_a_loss_for_one_label_is_refused_before_a_run_is_queued(space):
     assert "bce" in caught.value.advice
     assert space.runs() == []
     assert space.submit("tagged", build_config("quick"), start=False).status == "queued"
+
+
+def test_the_layered_demo_has_several_labels_and_says_that_it_is_synthetic(space):
+    made = space.make_demo(per_class=12, name="layers", layers=True)
+    assert (made.multi_label, made.synthetic, made.num_clips) == (True, True, 72)
+    clips = space.clips("layers")
+    assert {len(clip.labels) for clip in clips} == {1, 2, 3}
+    kits = {}
+    for clip in clips:
+        assert kits.setdefault(clip.source, clip.split) == clip.split
+    assert {clip.split for clip in clips} == {"train", "val", "test"}
