@@ -208,6 +208,11 @@ class ModelConfig(Config):
     dropout: Annotated[float, Field(ge=0.0, le=0.9)] = Field(
         0.2, description="Share of activations dropped before the classifier while training."
     )
+    members: Annotated[int, Field(ge=1, le=10)] = Field(
+        1,
+        description="Networks that are trained side by side and answer as one (an ensemble); each costs as much as one "
+        "alone.",
+    )
 
 
 Monitor = Literal["val_loss", "val_accuracy", "val_macro_f1"]
@@ -394,7 +399,7 @@ AUGMENT_PRESETS: dict[str, AugmentPreset] = {
                 time_shift_ms=50.0,
                 freq_mask_bins=12,
                 time_mask_ms=120.0,
-                resample_semitones=4.0,
+                resample_semitones=2.0,
                 warp_semitones=2.0,
                 stretch_percent=15.0,
                 eq_db=6.0,
@@ -422,6 +427,19 @@ class Preset(BaseModel):
     config: RunConfig
 
 
+_THOROUGH = TrainConfig(
+    epochs=40,
+    batch_size=32,
+    optimizer="adamw",
+    lr=4e-3,
+    weight_decay=1e-2,
+    schedule="onecycle",
+    label_smoothing=0.05,
+    average="ema",
+    ema_decay=0.995,
+    grad_clip=5.0,
+)
+
 PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
@@ -444,6 +462,31 @@ PRESETS: dict[str, Preset] = {
                     average="ema",
                     ema_decay=0.99,
                 ),
+            ),
+        ),
+        Preset(
+            name="balanced",
+            title="Balanced",
+            summary="Twice the epochs on sounds that are changed as other packs would change them: answers that hold "
+            "for sounds from elsewhere.",
+            config=RunConfig(
+                preset="balanced",
+                features=FeatureConfig(align="onset"),
+                augment=AUGMENT_PRESETS["strong"].config,
+                train=_THOROUGH,
+            ),
+        ),
+        Preset(
+            name="best",
+            title="Best",
+            summary="Three networks side by side that answer as one, for as long as pays, each sound heard three times: "
+            "the most accurate answer and the slowest to get.",
+            config=RunConfig(
+                preset="best",
+                features=FeatureConfig(align="onset"),
+                model=ModelConfig(members=3),
+                augment=AUGMENT_PRESETS["strong"].config,
+                train=_THOROUGH.model_copy(update={"epochs": 60, "tta_views": 3}),
             ),
         ),
         Preset(

@@ -18,7 +18,7 @@ this class *rather than another*, and unlike a probability it does not stand sti
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -32,6 +32,7 @@ from torch.nn import functional
 from samplemind_core.audio.window import fit_window
 from samplemind_core.errors import ConfigError, NotFoundError
 from samplemind_core.inference.classifier import Classifier
+from samplemind_core.models import Ensemble
 
 Method = Literal["integrated_gradients", "hires_cam"]
 Floats = npt.NDArray[np.float32]
@@ -228,6 +229,8 @@ def integrated_gradients(model: nn.Module, log_mel: Tensor, target: int, floor: 
 def hires_cam(model: nn.Module, log_mel: Tensor, target: int, floor: float) -> Tensor:
     """Return the HiResCAM map (n_mels, frames): last feature maps times their gradients, enlarged.
 
+    Of an ensemble, the maps of all members are added.
+
     Parameters are those of :func:`integrated_gradients`; ``floor`` plays no part.
 
     Raises
@@ -235,22 +238,33 @@ def hires_cam(model: nn.Module, log_mel: Tensor, target: int, floor: float) -> T
     ConfigError
         If the network has no feature maps.
     """
-    maps: list[Tensor] = []
+    networks: list[nn.Module] = list(model.members) if isinstance(model, Ensemble) else [model]
+    last: dict[int, Tensor] = {}
 
-    def keep(_module: nn.Module, _inputs: object, output: object) -> None:
-        if isinstance(output, Tensor) and output.ndim == 4:
-            maps.append(output)
+    def keep(place: int) -> Callable[[nn.Module, object, object], None]:
+        def hook(_module: nn.Module, _inputs: object, output: object) -> None:
+            if isinstance(output, Tensor) and output.ndim == 4:
+                last[place] = output
 
-    handles = [module.register_forward_hook(keep) for module in model.modules() if module is not model]
+        return hook
+
+    handles = [
+        module.register_forward_hook(keep(place))
+        for place, network in enumerate(networks)
+        for module in network.modules()
+        if module is not network
+    ]
     try:
         score = log_odds(model(log_mel.clone().requires_grad_()), target).sum()
     finally:
         for handle in handles:
             handle.remove()
-    if not maps:
+    if not last:
         raise ConfigError("This network has no feature maps to look at.", "Use integrated gradients.")
-    (gradient,) = torch.autograd.grad(score, maps[-1])
-    coarse = (gradient * maps[-1]).sum(dim=1, keepdim=True).detach()
+    maps = list(last.values())
+    gradients = torch.autograd.grad(score, maps)
+    products = [(gradient * each).sum(dim=1, keepdim=True) for gradient, each in zip(gradients, maps, strict=True)]
+    coarse = torch.stack(products).sum(dim=0).detach()
     return functional.interpolate(coarse, log_mel.shape[2:], mode="bilinear", align_corners=False)[0, 0]
 
 

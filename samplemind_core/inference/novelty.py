@@ -49,14 +49,18 @@ class Taps:
     """Listen to a network's blocks while it works: mean and maximum of each over time and frequency.
 
     Hooks stay for the network's life but keep something only inside :meth:`listening`, and for the
-    thread that opened it: pages of several people share one network.
+    thread that opened it: pages of several people share one network. Of an ensemble, the first member is
+    listened to.
     """
 
     def __init__(self, model: AudioClassifier) -> None:
         self._local = threading.local()
+        from samplemind_core.models import member_of
+
+        network = member_of(model)
         stages: list[torch.nn.Module] = []
         for name in ("stem", "blocks"):
-            stage = getattr(model, name, None)
+            stage = getattr(network, name, None)
             if stage is not None:
                 stages += list(stage.children()) if name == "blocks" else [stage]
         for stage in stages:

@@ -48,13 +48,15 @@ class Inside:
 def look_inside(model: AudioClassifier, log_mel: Floats) -> Inside:
     """Return what every stage of a network makes of one picture (n_mels, frames) in dB.
 
-    ``model`` is copied first: others may be using it.
+    ``model`` is copied first: others may be using it. Of an ensemble, the stages are those of its first member.
     """
     import torch
 
+    from samplemind_core.models import member_of
+
     network = copy.deepcopy(model).eval().cpu()
     seen: dict[str, Floats] = {}
-    for title, module in _stages(network):
+    for title, module in _stages(member_of(network)):
         module.register_forward_hook(_keep(seen, title))
     with torch.inference_mode():
         features = network.features(torch.from_numpy(log_mel)[None, None])

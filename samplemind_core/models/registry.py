@@ -98,22 +98,6 @@ def register(name: str) -> Callable[[type[Any]], type[Any]]:
     return decorate
 
 
-def build_model(config: ModelConfig, num_classes: int, features: FeatureConfig) -> AudioClassifier:
-    """Return a freshly initialised network.
-
-    Raises
-    ------
-    ConfigError
-        If no network of that name is registered, or it does not fit the spectrogram's shape.
-    """
-    if num_classes < 2:
-        raise ConfigError(f"A classifier needs at least 2 classes, got {num_classes}.", "Import more classes.")
-    entry = MODELS.get(config.name)
-    if entry is None:
-        raise ConfigError(f"There is no network '{config.name}'.", f"Choose one of: {', '.join(MODELS)}.")
-    return entry.build(config, num_classes, features)
-
-
 def count_parameters(model: nn.Module) -> int:
     """Return the number of trainable parameters."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)

@@ -186,8 +186,8 @@ class Trainer:
 
         log_mel, soft_targets = self._augment(log_mel, targets)
         logits = self._forward(self.model, log_mel)
-        loss = self.objective.loss(logits, soft_targets, config.label_smoothing)
-        hits = self.objective.correct(logits, soft_targets).sum()
+        loss = self._loss(logits, soft_targets)
+        hits = self.objective.correct(logits.mean(dim=1) if logits.ndim == 3 else logits, soft_targets).sum()
         # The step's one wait for the device: the loss is checked before it is used.
         value, correct = torch.stack([loss.detach(), hits.to(loss.dtype)]).tolist()
         if not np.isfinite(value):
@@ -374,6 +374,13 @@ class Trainer:
         with torch.autocast(self.device.type, self.precision, enabled=self.precision is not torch.float32):
             logits: Tensor = model(log_mel)
         return logits.float()
+
+    def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean loss of logits (B, C), or of those of each member (B, N, C) of an ensemble."""
+        if logits.ndim == 3:
+            targets = targets.repeat_interleave(logits.shape[1], dim=0)
+            logits = logits.flatten(0, 1)
+        return self.objective.loss(logits, targets, self.train_config.label_smoothing)
 
     def _average_epochs(self) -> None:
         """Take this epoch into the mean of the last ones, and measure the batch norms that belong to it."""

@@ -5,7 +5,7 @@ import torch
 
 from samplemind_core.config import NETWORKS, FeatureConfig, ModelConfig
 from samplemind_core.errors import ConfigError
-from samplemind_core.models import MODELS, build_model, count_parameters
+from samplemind_core.models import MODELS, AudioClassifier, Ensemble, build_model, count_parameters, member_of
 from samplemind_core.models.bc_resnet import SubSpectralNorm, sub_bands
 from samplemind_core.models.samplemind_attention import GatedAttentionPool
 
@@ -148,3 +148,39 @@ def test_views_that_would_take_a_quarter_of_the_window_are_refused() -> None:
     model.set_views(4)
     with pytest.raises(ConfigError, match="5 views need a window of at least 20 frames, got 18"):
         model.set_views(5)
+
+
+def ensemble(members: int = 3, classes: int = 4) -> AudioClassifier:
+    torch.manual_seed(0)
+    return build_model(ModelConfig(name="samplemind_s", members=members), classes, FeatureConfig())
+
+
+def test_an_ensemble_answers_with_the_mean_of_its_members_logits() -> None:
+    model = ensemble().eval()
+    assert isinstance(model, Ensemble)
+    batch = -80 * torch.rand(2, *FeatureConfig().shape)
+    with torch.inference_mode():
+        answers = [
+            member.features(batch) @ weight.T + model.head.bias
+            for member, weight in zip(model.members, model.head.weight.chunk(3, dim=1), strict=True)
+        ]
+        torch.testing.assert_close(model(batch), torch.stack(answers).mean(dim=0), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(model(batch), model.head(model.features(batch)))
+    assert not torch.allclose(answers[0], answers[1])
+
+
+def test_each_member_of_an_ensemble_learns_from_its_own_mistakes() -> None:
+    model = ensemble(members=2).train()
+    batch = -80 * torch.rand(4, *FeatureConfig().shape)
+    logits = model(batch)
+    assert logits.shape == (4, 2, 4)
+    torch.nn.functional.cross_entropy(logits[:, 1], torch.tensor([0, 1, 2, 3])).backward()
+    idle, taught = model.members
+    assert all(parameter.grad is None or not parameter.grad.any() for parameter in idle.parameters())
+    assert all(parameter.grad is not None and parameter.grad.any() for parameter in taught.parameters())
+
+
+def test_one_member_is_no_ensemble() -> None:
+    assert not isinstance(ensemble(members=1), Ensemble)
+    assert member_of(ensemble(members=2)).title == "SampleMind S"
+    assert count_parameters(ensemble(members=3)) < 3 * count_parameters(ensemble(members=1))

@@ -84,8 +84,9 @@ def test_losses_are_averaged_over_clips_not_batches(tmp_path: Path) -> None:
         {"average": "swa", "swa_share": 0.75, "monitor": "val_macro_f1"},
         {"class_balance": "sampler", "monitor": "val_accuracy"},
         {"class_balance": "weights", "average": "none", "deterministic": True},
+        {"members": 2, "mixup_alpha": 0.3},
     ],
-    ids=["quick", "tutorial", "sgd", "rmsprop", "swa", "sampler", "weights"],
+    ids=["quick", "tutorial", "sgd", "rmsprop", "swa", "sampler", "weights", "ensemble"],
 )
 @pytest.mark.parametrize("break_at", [(1, 2), (2, 0), (3, 4)])
 def test_going_on_equals_never_having_stopped(tmp_path: Path, changes: dict, break_at: tuple[int, int]) -> None:
