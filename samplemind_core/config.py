@@ -479,7 +479,7 @@ PRESETS: dict[str, Preset] = {
         Preset(
             name="best",
             title="Best",
-            summary="Three networks side by side that answer as one, for as long as pays, each sound heard three times: "
+            summary="Three networks side by side that answer as one, trained longer, each sound heard three times: "
             "the most accurate answer and the slowest to get.",
             config=RunConfig(
                 preset="best",

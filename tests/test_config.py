@@ -150,7 +150,7 @@ def test_a_preset_is_complete(name: str) -> None:
 
 
 def test_an_unknown_preset_names_those_there_are() -> None:
-    with pytest.raises(ConfigError, match=r"no preset 'slow'\. Choose one of: quick, tutorial"):
+    with pytest.raises(ConfigError, match=r"no preset 'slow'\. Choose one of: quick, balanced, best, tutorial"):
         build_config("slow")
 
 
