@@ -102,3 +102,29 @@ def test_a_batch_is_sorted_into_a_folder_and_into_a_zip(workspace: Workspace, ba
 def test_copies_are_not_put_into_what_was_classified(workspace: Workspace, batch: Batch, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="which is classified"):
         sort_task.plan(workspace, batch, tmp_path / "pack" / "sorted")
+
+
+def test_several_labels_stand_in_one_column(workspace: Workspace, batch: Batch) -> None:
+    probs, thresholds = {"kick": 0.8, "snare": 0.7}, {"kick": 0.5, "snare": 0.6}
+    told = {"probs": probs, "thresholds": thresholds}
+    made = workspace.store.answers.add(Batch("b2", "Layers", "folder", batch.origin, "ann", 2.0, {"run": "r"}))
+    workspace.store.answers.append(
+        "b2",
+        [
+            Answer(0, "b.wav", "b.wav", "kick", 0.8, None, 0.5, details={**told, "labels": ["kick", "snare"]}),
+            Answer(1, "c.wav", "c.wav", None, None, None, 0.5, details={**told, "labels": []}),
+            Answer(2, "bad.wav", "bad.wav", error="Not audio."),
+        ],
+    )
+    text = b"".join(export(workspace.store, made, "csv")).decode()
+    first, second, third = csv.DictReader(io.StringIO(text))
+    assert (first["labels"], first["label"], first["confidence"]) == ("kick;snare", "kick", "0.8")
+    assert (second["labels"], second["label"], second["confidence"]) == ("", "none of these", "")
+    assert third["error"] == "Not audio."
+    assert set(first) == {"file", "labels", "label", "confidence", "duration_s", "p_kick", "p_snare", "error"}
+    assert json.loads(b"".join(export(workspace.store, made, "json")))[0]["labels"] == "kick;snare"
+    table = pq.read_table(io.BytesIO(b"".join(export(workspace.store, made, "parquet"))))
+    assert table["labels"].to_pylist()[0] == "kick;snare"
+    found = sort_task.plan(workspace, made, None)
+    assert [copy.target for copy in found.copies] == ["kick/b.wav"]
+    assert sort_task.preview(found).left == {"No label reaches its threshold": 1, "Could not be read": 1}

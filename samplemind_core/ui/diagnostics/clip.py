@@ -9,6 +9,7 @@ import streamlit as st
 from samplemind_core.errors import SampleMindError
 from samplemind_core.server import clip_url
 from samplemind_core.store import Clip
+from samplemind_core.store.records import SEPARATOR
 from samplemind_core.ui import parts, words
 from samplemind_core.ui.diagnostics.picked import Picked, PickedModel, temperature_of
 from samplemind_core.ui.player import Sound, player, player_list
@@ -35,7 +36,7 @@ def _details(picked: Picked, clip: Clip) -> None:
     from samplemind_core.charts.signals import log_mel_figure, waveform_figure
 
     clip_id = clip.id or 0
-    facts = [f"{clip.label}", clip.source if clip.source != clip.name else "", words.duration(clip.duration_s)]
+    facts = [clip.shown_label, clip.source if clip.source != clip.name else "", words.duration(clip.duration_s)]
     st.caption(parts.safe(" · ".join(fact for fact in facts if fact)))
     model = next(iter(picked.single), None)
     if clip.file:
@@ -62,15 +63,23 @@ def _features() -> Any:
 
 def _answers(picked: Picked, clip_id: int) -> None:
     from samplemind_core.charts.confidence import confidence_figure
+    from samplemind_core.charts.labels import label_confidence_figure
     from samplemind_core.evaluation.calibration import tempered
+    from samplemind_core.training.ranking import sigmoid
 
     columns = st.columns(min(3, max(2, len(picked.models))))
     for place, model in enumerate(picked.models):
         row = model.judged.clip_ids.tolist().index(clip_id)
-        probs = tempered(model.judged.logits[row : row + 1], temperature_of(model))[0]
+        logits = model.judged.logits[row : row + 1]
+        if picked.several_labels:
+            shares = dict(zip(picked.class_names, sigmoid(logits)[0].tolist(), strict=True))
+            thresholds = dict(zip(picked.class_names, model.judged.thresholds, strict=True))
+            bars = label_confidence_figure(shares, thresholds, theme())
+        else:
+            bars = confidence_figure(tempered(logits, temperature_of(model))[0], picked.class_names, theme())
         with columns[place % len(columns)]:
             st.markdown(f"**{parts.safe(model.title)}**")
-            parts.figure(confidence_figure(probs, picked.class_names, theme()), key=f"closer-{model.name}")
+            parts.figure(bars, key=f"closer-{model.name}")
 
 
 def _neighbours(model: PickedModel, clip_id: int) -> None:
@@ -88,17 +97,24 @@ def _neighbours(model: PickedModel, clip_id: int) -> None:
 
 
 def _relabel(picked: Picked, clip: Clip) -> None:
-    labels = list(dict.fromkeys([*picked.dataset.class_names, clip.label]))
+    labels = list(dict.fromkeys([*picked.dataset.class_names, *clip.class_labels]))
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        label = st.selectbox(
-            "Its label should be", labels, index=labels.index(clip.label), key=f"relabel-{clip.id}", width=260
-        )
-        changed = label != clip.label
+        if picked.several_labels:
+            chosen = st.multiselect(
+                "Its labels should be", labels, default=list(clip.labels), key=f"relabel-{clip.id}", width=360
+            )
+            label = SEPARATOR.join(chosen)
+            changed = bool(chosen) and set(chosen) != set(clip.labels)
+        else:
+            label = st.selectbox(
+                "Its label should be", labels, index=labels.index(clip.label), key=f"relabel-{clip.id}", width=260
+            )
+            changed = label != clip.label
         if st.button("Relabel", key=f"relabel-do-{clip.id}", icon=":material/edit:", disabled=not changed):
             try:
                 workspace().edit(picked.dataset.id, by=owner()).relabel([clip.id or 0], label)
             except SampleMindError as error:
                 show_error(error)
                 return
-            st.toast(f"{clip.name} is now {label}. Undo is on the Data page.")
+            st.toast(f"{clip.name} is now {label.replace(SEPARATOR, ' + ')}. Undo is on the Data page.")
             st.rerun()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MAX_HEARD = 50
 MAX_OUTLIERS = 12
+_SEVERAL_COLOURS = {"label": "First label", "source": "Source", "split": "Split"}
 _COLOURS = {"label": "Class", "predicted": "Prediction", "error": "Error", "source": "Source", "split": "Split"}
 _METHODS = {"pca": "PCA", "umap": "UMAP"}
 
@@ -62,8 +63,9 @@ def _draw(picked: Picked, model: PickedModel) -> None:
         dims = st.segmented_control(
             "Dimensions", [2, 3], format_func=lambda number: f"{number}-D", default=2, required=True, key="map-dims"
         )
+        colours = _SEVERAL_COLOURS if picked.several_labels else _COLOURS
         colour = st.selectbox(
-            "Coloured by", list(_COLOURS), format_func=lambda name: _COLOURS[name], key="map-colour", width=180
+            "Coloured by", list(colours), format_func=lambda name: colours[name], key="map-colour", width=180
         )
         everything = st.segmented_control(
             "Samples", ["Measured", "All"], default="Measured", required=True, key="map-samples",
@@ -167,8 +169,8 @@ def _figure(picked: Picked, embeddings: Embeddings, found: Map, colour: str) -> 
         order = list(dict.fromkeys([*picked.dataset.class_names, *embeddings.class_names]))
         kind = "class"
     hovers = [
-        f"{picked.clips[clip_id].name}: {label}, called {said}"
-        for clip_id, label, said in zip(embeddings.clip_ids.tolist(), embeddings.labels, predicted, strict=True)
+        f"{picked.clips[clip_id].name}: {_said(picked, clip_id, said)}"
+        for clip_id, said in zip(embeddings.clip_ids.tolist(), predicted.tolist(), strict=True)
     ]
     marked = st.session_state.get("map-clip")
     chart = map_figure(
@@ -181,6 +183,12 @@ def _figure(picked: Picked, embeddings: Embeddings, found: Map, colour: str) -> 
     )
     if colour == "source" and len(order) > 21:
         st.caption(f"The 21 largest of {len(order):,} sources have colours of their own.")
+
+
+def _said(picked: Picked, clip_id: int, said: str) -> str:
+    """Return a sample's label and what it is called; all its labels where it has several."""
+    label = picked.clips[clip_id].shown_label
+    return label if picked.several_labels else f"{label}, called {said}"
 
 
 def _take() -> None:
@@ -222,7 +230,7 @@ def _chosen(picked: Picked, embeddings: Embeddings, dims: int) -> None:
     most = "" if len(chosen) <= MAX_HEARD else f" The first {MAX_HEARD} are listed."
     st.caption(f"{words.plural(len(chosen), 'sample')} chosen.{most}")
     said = dict(zip(embeddings.clip_ids.tolist(), embeddings.predicted.tolist(), strict=True))
-    rows = [(i, (f"{picked.clips[i].label}, called {said[i]}",)) for i in chosen[:MAX_HEARD]]
+    rows = [(i, (_said(picked, i, said[i]),)) for i in chosen[:MAX_HEARD]]
     heard(picked, rows, key="map-heard")
     if one is not None:
         st.markdown("**Its nearest neighbours**")
@@ -230,17 +238,19 @@ def _chosen(picked: Picked, embeddings: Embeddings, dims: int) -> None:
 
         close, far = nearest(embeddings.vector(one)[None], embeddings.vectors, 7)
         ids = [(int(embeddings.clip_ids[row]), float(gap)) for row, gap in zip(close[0], far[0], strict=True)]
-        near = [(i, (f"{picked.clips[i].label}, distance {gap:.3f}",)) for i, gap in ids if i != one][:6]
+        near = [(i, (f"{picked.clips[i].shown_label}, distance {gap:.3f}",)) for i, gap in ids if i != one][:6]
         heard(picked, near, key="map-neighbours")
 
 
 def _outliers(picked: Picked, embeddings: Embeddings, key: tuple[Any, ...]) -> None:
     """Draw the samples that lie apart from all others, and those among samples of another class."""
     parts.section("Unlike the others")
-    which = st.segmented_control(
-        "Which", ["Far from all", "Among another class"], default="Far from all", required=True, key="map-outliers",
-        label_visibility="collapsed",
-    )  # fmt: skip
+    which = "Far from all"
+    if not picked.several_labels:
+        which = st.segmented_control(
+            "Which", ["Far from all", "Among another class"], default="Far from all", required=True, key="map-outliers",
+            label_visibility="collapsed",
+        ) or which  # fmt: skip
     with st.spinner("Looking for samples that lie apart", show_time=True):
         found = _apartness(embeddings, key)
     if which == "Among another class":
