@@ -107,7 +107,9 @@ def test_every_setting_has_a_field_with_its_help(visit, seeded):
     from samplemind_core.config import SECTIONS
 
     app = visit("train", new="1")
-    fields = {item.key: item for kind in ("number_input", "selectbox", "text_input") for item in app.get(kind)}
+    fields = {
+        item.key: item for kind in ("number_input", "selectbox", "text_input", "toggle") for item in app.get(kind)
+    }
     for section, model in SECTIONS.items():
         for name, field in model.model_fields.items():
             assert fields[f"setting-quick-{section}.{name}"].help == field.description
