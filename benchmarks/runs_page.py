@@ -125,7 +125,7 @@ def _measure(num_runs: int, num_epochs: int, rounds: int) -> None:
             seconds.append(time.perf_counter() - started)
             assert not app.exception, app.exception
         questions = sum(statement.lstrip().upper().startswith("SELECT") for statement in asked)
-        sent = app.get("arrow_data_frame")[0].proto.ByteSize() / 1e3
+        sent = app.dataframe[0].proto.ByteSize() / 1e3
         print(f"| {num_runs:,} | {what} | {statistics.median(seconds):.2f} | {questions} | {sent:,.0f} |", flush=True)
     workspace.close()
     server.workspace.cache_clear()

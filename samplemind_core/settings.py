@@ -82,6 +82,16 @@ class Settings(BaseSettings):
     keep_deleted_h: Annotated[float, Field(ge=0.0, le=87_600.0)] = Field(
         168.0, description="Hours for which a deleted run can be brought back; then its files go too."
     )
+    tensorboard: bool = Field(
+        False,
+        description="Whether runs also write TensorBoard event files into their folder; needs the package tensorboard "
+        "(requirements-extras.txt).",
+    )
+    mlflow_uri: str | None = Field(
+        None,
+        description="MLflow tracking URI that runs are told to as well; needs the package mlflow-skinny "
+        "(requirements-extras.txt).",
+    )
     limits: Limits = Field(default_factory=Limits, description="Bounds on files, archives and uploads.")
 
     @classmethod

@@ -91,5 +91,6 @@ th,td{text-align:left;padding:6px 12px 6px 0;border-bottom:1px solid #e3e2ea;ove
 th{color:#6a6875;font-weight:500}.wide{overflow-x:auto;margin-bottom:16px}
 .finding{font-size:18px}.quiet{color:#6a6875}
 .half{display:grid;grid-template-columns:repeat(auto-fit,minmax(320px,1fr));gap:0 16px}
+.half figure{min-width:0;overflow:hidden}
 @media print{body{background:#fff}main{max-width:none;padding:0}figure,tr{break-inside:avoid}h2{break-after:avoid}}
 """

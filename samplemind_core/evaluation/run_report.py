@@ -193,7 +193,7 @@ def _settings(page: HtmlPage, facts: RunFacts) -> None:
 def _origin(page: HtmlPage, facts: RunFacts) -> None:
     run, info = facts.run, facts.checkpoint
     when = "–" if run.started_at is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(run.started_at))
-    host = str((run.worker or {}).get("host", "")) or "–"
+    host = str((run.worker or {}).get("host", "")).partition("/")[0] or "–"
     rows = [
         ("Run", run.id), ("Started by", run.owner or "–"), ("Started", when), ("Machine", host),
         ("Device", run.device or "–"), ("Tags", ", ".join(run.tags) or "–"),

@@ -19,6 +19,7 @@ from samplemind_core.files import drop_partial
 from samplemind_core.settings import Settings
 from samplemind_core.store import Epoch, Run, Store
 from samplemind_core.store.records import ACTIVE
+from samplemind_core.training.elsewhere import elsewhere
 from samplemind_core.training.usage import Usage
 from samplemind_core.workers import Crew, Lease, file_log, forget, identity, is_gone, patiently
 
@@ -90,10 +91,12 @@ def execute(
     drop_partial(folder)
     with file_log(f"samplemind.run.{run.id}", folder / "worker.log") as log:
         log.info("run %s (%s) claimed by pid %s on %s", run.name, run.id, worker["pid"], worker["host"])
-        observer = StoreObserver(store, run, worker, log, settings.root, listener)
+        told = elsewhere(settings, run, folder, store.datasets.get(run.dataset_id).class_names, log)
+        observer = StoreObserver(store, run, worker, log, settings.root, told.joined(listener))
         try:
-            with observer:
+            with observer, told:
                 status, reason, error = _train(store, settings, run, observer)
+                told.status = status
         except StorageError as problem:
             kept = "What was saved before is unharmed; resume goes on from there."
             status, reason, error = "failed", f"{problem} {kept}", None
@@ -191,6 +194,7 @@ class StoreObserver:
 
         self._persist(write)
         self.log.info("going on after epoch %d", last)
+        self._listener("resume", last)
 
     def on_checkpoint(self, kind: str, epoch: int, path: Path, num_bytes: int, metrics: dict[str, float]) -> None:
         """Record a checkpoint."""
