@@ -1,14 +1,17 @@
-"""Clips on their way to the network: resident on the device when they fit, else from the memory map."""
+"""Clips on their way to the network: resident on the device when they fit, else read from the file ahead of time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 
 import numpy as np
 import numpy.typing as npt
 import psutil
 import torch
 from torch import Tensor
+
+from samplemind_core.training.streaming import RowReader, prefetched
 
 RESIDENT_SHARE = 0.4  # of the memory that is free when the run starts
 
@@ -37,7 +40,7 @@ class Feed:
     ) -> None:
         self.device = device
         self.resident = fits(log_mel.nbytes, device) if resident is None else resident
-        self._mapped = log_mel
+        self._reader = None if self.resident else RowReader(log_mel)
         self._all = torch.from_numpy(np.array(log_mel)).to(device) if self.resident else None
         kind = np.int64 if targets.ndim == 1 else np.float32  # classes index, labels are blended
         self.targets = torch.from_numpy(np.ascontiguousarray(targets, dtype=kind)).to(device)
@@ -47,16 +50,30 @@ class Feed:
         if self._all is not None:
             on_device = rows.to(self.device)
             return self._all[on_device].float(), self.targets[on_device]
-        # Ascending reads are sequential on disk; the batch keeps its order.
-        order = torch.argsort(rows)
-        block = torch.from_numpy(self._mapped[rows[order].numpy()])
-        block = block[torch.argsort(order)]
-        return block.to(self.device).float(), self.targets[rows.to(self.device)]
+        return self._delivered(rows, self._read(rows))
 
-    def batches(self, rows: Tensor, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield batches of ``rows`` in their order; the last may be smaller."""
-        for start in range(0, len(rows), batch_size):
-            yield self.batch(rows[start : start + batch_size])
+    def batches(self, rows: Tensor, batch_size: int) -> Generator[tuple[Tensor, Tensor]]:
+        """Yield batches of ``rows`` in their order; the last may be smaller.
+
+        Where clips are read from a file, the next ones are read by a thread meanwhile; close the iterator
+        when it is not needed to its end.
+        """
+        parts = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+        if self.resident:
+            yield from map(self.batch, parts)
+            return
+        with closing(prefetched(lambda part: (part, self._read(part)), parts)) as ahead:
+            for part, clips in ahead:
+                yield self._delivered(part, clips)
+
+    def _read(self, rows: Tensor) -> Tensor:
+        assert self._reader is not None
+        clips = torch.from_numpy(self._reader.read(rows.numpy()))
+        # From pinned memory a GPU fetches by itself, while the next step is prepared.
+        return clips.pin_memory() if self.device.type == "cuda" else clips
+
+    def _delivered(self, rows: Tensor, clips: Tensor) -> tuple[Tensor, Tensor]:
+        return clips.to(self.device, non_blocking=True).float(), self.targets[rows.to(self.device)]
 
 
 def fits(num_bytes: int, device: torch.device) -> bool:

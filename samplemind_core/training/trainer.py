@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
 
@@ -162,17 +163,17 @@ class Trainer:
         self.model.train()
         rows = self.order(self.epoch)
         size = self.train_config.batch_size
-        while self.step < self.steps_per_epoch:
-            if self.observer.should_stop():
-                return False
-            started = time.perf_counter()
-            batch = rows[self.step * size : (self.step + 1) * size]
-            self.train_step(*self.feed.batch(batch))
-            self.totals.seconds += time.perf_counter() - started
-            self.step += 1
-            self.observer.on_progress(self._progress())
-            if time.monotonic() - self._saved_at > 12 * SAVE_LAST_EVERY_S:
-                self.save_last()  # an epoch that takes minutes is not lost as a whole
+        with closing(self.feed.batches(rows[self.step * size :], size)) as batches:
+            while self.step < self.steps_per_epoch:
+                if self.observer.should_stop():
+                    return False
+                started = time.perf_counter()
+                self.train_step(*next(batches))
+                self.totals.seconds += time.perf_counter() - started
+                self.step += 1
+                self.observer.on_progress(self._progress())
+                if time.monotonic() - self._saved_at > 12 * SAVE_LAST_EVERY_S:
+                    self.save_last()  # an epoch that takes minutes is not lost as a whole
         return True
 
     def train_step(self, log_mel: Tensor, targets: Tensor) -> None:
