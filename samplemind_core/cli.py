@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from samplemind_core.commands_control import delete, describe, extend, restore, resume, stop
 from samplemind_core.commands_diagnostics import calibrate, errors
 from samplemind_core.commands_experiments import cross_validate, search
 from samplemind_core.commands_finders import find_batch, find_lr
@@ -449,7 +450,10 @@ def classify(
         raise typer.Exit(1)
 
 
-for command in (calibrate, errors, report, run_report, cross_validate, search, find_lr, find_batch):
+for command in (
+    *(calibrate, errors, report, run_report, cross_validate, search, find_lr, find_batch),
+    *(stop, resume, extend, describe, delete, restore),
+):
     app.command()(command)
 
 

@@ -131,7 +131,7 @@ def test_a_damaged_file_is_measured_anew(tmp_path: Path) -> None:
 
 def test_an_estimate_in_words() -> None:
     found = estimate(MEASURED, build_config("quick", {"epochs": 10}), **SIZES)
-    assert estimate_words(found) == "About 19 s (± 20 %) and 510.6 MB of memory, on cpu (2 threads)."
+    assert estimate_words(found) == "About 19 s (± 20 %) and 510 MB of memory, on cpu (2 threads)."
     assert estimate_words(found, early=True).startswith("At most about 19 s")
     busy = replace(found, busy=True, gpu_memory_bytes=2_000_000_000)
     assert estimate_words(busy).endswith("2.0 GB on the GPU, on cpu (2 threads). Measured while another run trained: "

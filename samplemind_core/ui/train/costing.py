@@ -59,11 +59,15 @@ def estimate_words(found: Estimate, *, early: bool = False) -> str:
     """Return an estimate as a sentence, such as "About 40 s (± 20 %) and 1.1 GB of memory, on cpu"."""
     most = "At most about" if early else "About"
     text = f"{most} {words.duration(_rounded(found.seconds))} (± {round(100 * found.spread, -1):.0f} %)"
-    text += f" and {words.size(found.memory_bytes)} of memory"
+    text += f" and {_memory(found.memory_bytes)} of memory"
     if found.gpu_memory_bytes is not None:
-        text += f", {words.size(found.gpu_memory_bytes)} on the GPU"
+        text += f", {_memory(found.gpu_memory_bytes)} on the GPU"
     text += f", on {found.device}."
     return f"{text} Measured while another run trained: alone it is faster." if found.busy else text
+
+
+def _memory(num_bytes: int) -> str:
+    return words.size(float(f"{num_bytes:.2g}")).replace(".0 MB", " MB")
 
 
 def _rounded(seconds: float) -> float:

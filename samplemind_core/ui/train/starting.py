@@ -41,8 +41,9 @@ def new_run(cancellable: bool) -> None:
         # What else helps to choose settings stands here: one call each, given the dataset and the settings as they are.
         lr_finder_section(dataset_id, config)
         what_changed(config, dataset, origin)
-        cost_line(dataset, config)
     notes, tags = beside_it()
+    if config is not None:
+        cost_line(dataset, config)
     with st.container(horizontal=True, vertical_alignment="center"):
         started = st.button("Start", type="primary", icon=":material/play_arrow:", key="start", disabled=config is None)
         if cancellable and st.button("Back to the runs", key="back"):
