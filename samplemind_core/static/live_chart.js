@@ -54,6 +54,12 @@ function happenings(figure, rows) {
   return found.sort((a, b) => a[0] - b[0]);
 }
 
+// The first and the last epoch of all that is drawn.
+function span(figure, rows) {
+  const all = [rows, ...[...figure.ghosts.values()].map(feed => feed.rows)].filter(some => some.length);
+  return all.length ? [Math.min(...all.map(some => some[0].epoch)), Math.max(...all.map(some => some.at(-1).epoch))] : [1, 1];
+}
+
 function marks(figure, rows) {
   const { theme: look, options } = figure;
   if (options.kind === 'lr') return { shapes: [], notes: [] };
@@ -61,7 +67,7 @@ function marks(figure, rows) {
   const notes = [];
   // Where the curves are not: loss falls away from the top, accuracy rises away from the bottom.
   const top = options.kind === 'loss';
-  const [first, last] = [rows[0].epoch, rows.at(-1).epoch];
+  const [first, last] = span(figure, rows);
   for (const [epoch, text] of happenings(figure, rows)) {
     shapes.push({ type: 'line', xref: 'x', yref: 'paper', x0: epoch, x1: epoch, y0: 0, y1: 1, layer: 'below',
       line: { color: text.startsWith('best') ? figure.theme.colors[1] : look.text, width: 1, dash: 'dot' }, opacity: 0.5 });
@@ -147,19 +153,24 @@ function layoutOf(figure, rows, metric, log) {
   const { theme: look, box, options } = figure;
   const axis = { gridcolor: look.border, linecolor: look.border, zeroline: false, ticks: '', automargin: false };
   const title = text => ({ text, font: { size: 12 }, standoff: 6 });
-  const few = rows.length <= 10;
+  const [first, last] = span(figure, rows);
+  const few = last - first < 10;
   const empty = !rows.length;
+  const pad = 0.02 * Math.max(1, last - first);
+  const wide = options.kind === 'lr' ? 14 : 0;
   return {
     height: options.height, autosize: true, uirevision: 'keep',
-    margin: box.clientWidth < 420 ? { l: 44, r: 80, t: 14, b: 44 } : { l: 52, r: 96, t: 14, b: 44 },
+    margin: box.clientWidth < 420 ? { l: 44 + wide, r: 80, t: 14, b: 44 } : { l: 52 + wide, r: 96, t: 14, b: 44 },
     paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)', showlegend: false,
     font: { family: look.font, size: 12, color: look.text },
     hovermode: 'x unified',
     hoverlabel: { bgcolor: look.background, bordercolor: look.border, font: { family: look.font, size: 12, color: look.text } },
     xaxis: { ...axis, title: title('Epoch'), visible: !empty, tickformat: 'd', hoverformat: 'd', showgrid: false,
-      unifiedhovertitle: { text: 'Epoch %{x}' }, tickmode: few ? 'linear' : 'auto', tick0: 0, dtick: few ? 1 : undefined, nticks: 8 },
+      unifiedhovertitle: { text: 'Epoch %{x}' }, tickmode: few ? 'linear' : 'auto', tick0: 0, dtick: few ? 1 : undefined, nticks: 8,
+      // The words beside a mark must not widen the axis.
+      ...(last > first ? { autorangeoptions: { clipmin: first - pad, clipmax: last + pad } } : {}) },
     // A range that somebody zoomed into means another one on the other scale.
-    yaxis: { ...axis, title: title(metric.title), visible: !empty, nticks: 6, type: log ? 'log' : 'linear', uirevision: log ? 'log' : 'linear',
+    yaxis: { ...axis, title: title(metric.title), visible: !empty, nticks: options.kind === 'lr' ? 4 : 6, type: log ? 'log' : 'linear', uirevision: log ? 'log' : 'linear',
       ...(log ? { dtick: undefined, exponentformat: 'e', minor: { showgrid: false } } : { rangemode: options.kind === 'loss' ? 'tozero' : 'normal' }) },
   };
 }

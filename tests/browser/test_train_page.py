@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 TINY = {"n_mels": 32, "duration_s": 0.5, "width": 0.5, "batch_size": 16, "device": "cpu"}
 DRAWN = "box => box.data?.[0]?.x?.length ?? 0"
 GHOSTS = "box => (box.data ?? []).filter(trace => trace.meta === 'ghost' && trace.x.length).length"
-SLOW = 60_000
+SLOW = 180_000
 
 
 @pytest.fixture(scope="module")

@@ -108,7 +108,7 @@ def charts(run: Run, runs: list[Run]) -> None:
 
 def chart_options(run: Run, runs: list[Run]) -> tuple[dict[str, str], bool, float]:
     """Draw how the curves are shown; return the runs behind them by id, whether loss is logarithmic, the smoothing."""
-    others = {other.id: other.name for other in runs if other.id != run.id and other.progress.get("epoch")}
+    others = {other.id: other.name for other in runs if other.id != run.id and other.best_epoch is not None}
     same = [other.id for other in runs if other.id in others and other.dataset_id == run.dataset_id]
     options = list(dict.fromkeys([*same, *others]))[:GHOSTS_OFFERED]
     if run.based_on in others and run.based_on not in options:
