@@ -166,10 +166,10 @@ def evaluate_labels(
     exact = int((named == truth).all(axis=1).sum())
     found, involved = int((named & truth).sum()), int(named.sum() + truth.sum())
     known = [report.f1 for report in reports if report.f1 is not None]
-    interval, num_sources = _interval_of_map(scores, truth, groups, seed)
     mean_ap, ranking = mean_average_precision(scores, truth), lwlrap(scores, truth)
     assert mean_ap is not None
     assert ranking is not None
+    interval, num_sources = _interval_of_map(scores, truth, mean_ap, groups, seed)
     return LabelEvaluation(
         num_clips=len(scores),
         num_labels=int(truth.sum()),
@@ -265,8 +265,14 @@ def compare_labels(
             _comparison(
                 (models[0][0], models[place][0]),
                 (measured[0], measured[place]),
-                _ends(differences, num_sources, 0.95, spread=1.0),
-                _ends(differences, num_sources, 1 - 0.05 / (len(models) - 1), spread=1.0),
+                _ends(differences, measured[place].mean_ap - measured[0].mean_ap, num_sources, 0.95, floor=-1.0),
+                _ends(
+                    differences,
+                    measured[place].mean_ap - measured[0].mean_ap,
+                    num_sources,
+                    1 - 0.05 / (len(models) - 1),
+                    floor=-1.0,
+                ),
             )
         )
     return tuple(found)
@@ -357,19 +363,27 @@ def _comparison(
 
 
 def _interval_of_map(
-    scores: Floats, truth: npt.NDArray[np.bool_], groups: Sequence[Any] | npt.NDArray[Any] | None, seed: int
+    scores: Floats,
+    truth: npt.NDArray[np.bool_],
+    mean_ap: float,
+    groups: Sequence[Any] | npt.NDArray[Any] | None,
+    seed: int,
 ) -> tuple[Interval, int]:
     drawn, num_groups = _resampled_maps(scores[None], truth, groups, seed)
-    return _ends(drawn[:, 0], num_groups, 0.95, spread=0.0), num_groups
+    return _ends(drawn[:, 0], mean_ap, num_groups, 0.95, floor=0.0), num_groups
 
 
-def _ends(values: Floats, num_groups: int, confidence: float, spread: float) -> Interval:
-    """Return the ends of an expanded percentile interval; a single source says nothing about others."""
+def _ends(values: Floats, measured: float, num_groups: int, confidence: float, floor: float) -> Interval:
+    """Return the ends of an expanded percentile interval around what was measured.
+
+    A resample holds clips twice and others not at all, which lifts average precision a little: the interval is
+    moved back by as much. A single source says nothing about others.
+    """
     tail = tail_share(num_groups, confidence)
     if tail is None or np.isnan(values).all():
-        return -spread, 1.0
-    low, high = np.nanquantile(values, [tail, 1.0 - tail])
-    return float(low), float(high)
+        return floor, 1.0
+    low, high = np.nanquantile(values, [tail, 1.0 - tail]) - np.nanmedian(values) + measured
+    return max(floor, float(low)), min(1.0, float(high))
 
 
 def _resampled_maps(
