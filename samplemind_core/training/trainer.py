@@ -136,6 +136,8 @@ class Trainer:
         self.observer.on_start(describe(self.device), count_parameters(self.model))
         generators = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices=generators), deterministic(self.train_config.deterministic):
+            if self.step == 0 and (early := self._why_stop_early()):
+                return Outcome("finished", early, self.best_epoch)  # it was over when it was interrupted
             while self.epoch <= self.train_config.epochs:
                 if not self.run_epoch():
                     self.save_last()
@@ -267,14 +269,20 @@ class Trainer:
         if time.monotonic() - self._saved_at > SAVE_LAST_EVERY_S:
             self.save_last()
         self.observer.on_epoch(epoch)
-        assert self.best_epoch is not None
+        return self._why_stop_early()
+
+    def _why_stop_early(self) -> str | None:
+        """Return why the run ends after its latest epoch, if it ends early."""
+        if self.best_epoch is None:
+            return None
+        done = self.history[-1].epoch
         # An extension gets its own patience.
-        if should_stop_early(self.train_config, epoch.epoch, max(self.best_epoch, *self.config.extended_at, 0)):
-            return (
-                f"Stopped early in epoch {epoch.epoch}: {WORDS[self.train_config.monitor][0]} had not improved for "
-                f"{epoch.epoch - self.best_epoch} epochs. The best is epoch {self.best_epoch}."
-            )
-        return None
+        if not should_stop_early(self.train_config, done, max(self.best_epoch, *self.config.extended_at, 0)):
+            return None
+        return (
+            f"Stopped early in epoch {done}: {WORDS[self.train_config.monitor][0]} had not improved for "
+            f"{done - self.best_epoch} epochs. The best is epoch {self.best_epoch}."
+        )
 
     def _note_clips(self, val: Judged) -> None:
         if self.record is None:

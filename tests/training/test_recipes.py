@@ -229,3 +229,40 @@ def test_views_are_used_where_a_checkpoint_is_judged_and_where_it_is_loaded(tmp_
     loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(data.targets[data.val_rows]))
     assert loss.item() == pytest.approx(info.metrics["val_loss"], abs=1e-5)
     assert trainer.history[info.epoch - 1].val_loss == info.metrics["val_loss"]
+
+
+# -- several networks, and taking up again -------------------------------------------------------
+
+
+@pytest.mark.parametrize("several", [False, True], ids=["one label", "several labels"])
+def test_the_loss_of_an_ensemble_is_the_mean_of_its_members_losses(tmp_path: Path, several: bool) -> None:
+    config = tiny_config(members=3, label_smoothing=0.1)
+    data = tiny_data(config)
+    if several:
+        data = replace(data, targets=np.eye(3, dtype=np.int64)[data.targets])
+    trainer = Trainer(config, data, tmp_path, Memory())
+    logits = torch.randn(4, 3, 3)
+    targets = torch.tensor([[1, 1, 0], [0, 0, 1], [0, 1, 0], [0, 0, 0]]) if several else torch.tensor([0, 1, 2, 2])
+    each = [trainer.objective.loss(logits[:, member], targets, 0.1) for member in range(3)]
+    torch.testing.assert_close(trainer._loss(logits, targets), torch.stack(each).mean())
+
+
+def test_an_ensemble_is_judged_by_its_mean_in_its_run_and_when_it_is_loaded(tmp_path: Path) -> None:
+    config = tiny_config(members=2, average="swa", swa_share=0.5, tta_views=2, epochs=2)
+    data = tiny_data(config)
+    _, memory, _ = fit(tmp_path, config, data)
+    logits = torch.from_numpy(compute_logits(tmp_path / "last.safetensors", data.log_mel, data.val_rows))
+    loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(data.targets[data.val_rows]))
+    assert loss.item() == pytest.approx(memory.epochs[-1].val_loss, abs=1e-5)
+
+
+def test_a_run_that_stopped_early_is_not_trained_on_when_it_is_taken_up_again(tmp_path: Path) -> None:
+    config = tiny_config(
+        "tutorial", n_mels=32, epochs=20, lr=1e-12, early_stopping_patience=2, early_stopping_after=2, dropout=0
+    )
+    assert "Stopped early" in fit(tmp_path, config)[0].reason
+    again = Memory()
+    trainer = Trainer(config, tiny_data(config), tmp_path, again)
+    trainer.restore(tmp_path / "last.safetensors")
+    assert "Stopped early" in trainer.fit().reason
+    assert again.epochs == []
