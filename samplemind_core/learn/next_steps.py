@@ -125,7 +125,7 @@ def _train(standing: Standing, changes: Mapping[str, Any]) -> dict[str, str]:
 
 def _for_verdict(standing: Standing) -> Step:
     config, name = RunConfig.model_validate(standing.run.config), standing.run.name
-    if standing.verdict == "overfitting":
+    if standing.verdict in ("overfitting", "overconfident"):
         return Step(
             "cure",
             f"Cure the overfitting of {name}",
@@ -135,7 +135,18 @@ def _for_verdict(standing: Standing) -> Step:
             _train(standing, {**CURES["augment"].changes, **CURES["decay"].changes, **CURES["stop"].changes}),
             "overfitting",
         )
-    if standing.verdict == "diverging":
+    if standing.verdict == "suspicious":
+        return Step(
+            "check",
+            f"Look at what {name} learned from",
+            "Its curves are not those of an honest split: the health report finds sounds that stand on both sides of "
+            "it, and labels that do not fit.",
+            "Check the dataset",
+            "data",
+            {"dataset": standing.run.dataset_id},
+            "reading",
+        )
+    if standing.verdict in ("diverging", "unstable"):
         return Step(
             "calm",
             f"Calm down {name}",
@@ -146,7 +157,7 @@ def _for_verdict(standing: Standing) -> Step:
             "learning-rate",
         )
     longer = max(config.train.epochs + 1, round(MORE_EPOCHS * config.train.epochs))
-    if standing.verdict in ("underfitting", "not_learning"):
+    if standing.verdict in ("underfitting", "not_learning", "plateau"):
         return Step(
             "longer",
             f"Give {name} more time",

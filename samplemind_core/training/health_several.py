@@ -3,6 +3,7 @@
 Whether a clip's whole set of labels is right is too strict a measure to judge a network by, so that the rules
 of :mod:`~samplemind_core.training.health` on accuracies give way to rules on the loss and on mAP:
 
+* *suspicious*: a tenth of the validation clips are, by their spectrograms, training clips as well.
 * *diverging*: validation loss above that of even odds for every label by half, and rising.
 * *not learning*: after eight epochs, mAP on training clips within 5 points of ranking them at random.
 * *overfitting*: Prechelt's generalisation loss above 5 %, where the rise is outside the noise of the validation
@@ -18,9 +19,10 @@ from statistics import median_low
 
 from samplemind_core.config import RunConfig
 from samplemind_core.store.records import Epoch
-from samplemind_core.training.health import GAP_LIMIT, GL_LIMIT, MIN_EPOCHS, TITLES, Verdict, VerdictName
+from samplemind_core.training.health import GAP_LIMIT, MIN_EPOCHS, TITLES, Verdict, VerdictName
 from samplemind_core.training.remedies import Case, remedies_for
 
+GL_LIMIT = 5.0  # percent; Prechelt's lenient threshold
 CHANCE_MARGIN = 0.05
 LEARNED = 0.7
 
@@ -31,6 +33,7 @@ def assess_several(
     guessing_loss: float,
     chance_map: float,
     config: RunConfig,
+    known: str = "",
     weakest_class: str = "",
 ) -> Verdict:
     """Return the verdict on a run after its latest epoch.
@@ -46,6 +49,8 @@ def assess_several(
         Mean average precision of a random order: the mean share of clips that have a label.
     config : RunConfig
         Settings of the run, for its planned length and what could be changed.
+    known : str, optional
+        What is suspicious about the split, if anything; see :func:`~samplemind_core.training.health.known_already`.
     weakest_class : str, optional
         The label that validation finds least.
     """
@@ -70,6 +75,8 @@ def assess_several(
             remedies=remedies_for(name, Case(config, epochs[lowest].epoch, now.epoch, weakest_class)),
         )
 
+    if known:
+        return verdict("suspicious", known)
     if len(epochs) < MIN_EPOCHS:
         return verdict("too_early", f"A verdict needs at least {MIN_EPOCHS} epochs.")
     if val[-1] > 1.5 * guessing_loss and val[-1] > val[-2] > val[-3]:

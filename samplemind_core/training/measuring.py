@@ -53,6 +53,7 @@ def measure_epoch(
     class_names: Sequence[str],
     history: Sequence[Epoch],
     config: RunConfig,
+    twin_share: float,
 ) -> Epoch:
     """Return an epoch's record: its figures and the verdict on all epochs so far.
 
@@ -73,6 +74,8 @@ def measure_epoch(
         The epochs before.
     config : RunConfig
         Settings of the run.
+    twin_share : float
+        Share of the validation clips that stand in training as well.
     """
     num_val = len(val.losses)
     measured = {
@@ -96,7 +99,7 @@ def measure_epoch(
         health=measured,
         recall=objective.recall(val.logits, val.targets),
     )
-    verdict = objective.verdict([*history, epoch], val.targets, len(probe.losses), class_names, config)
+    verdict = objective.verdict([*history, epoch], val.targets, len(probe.losses), class_names, config, twin_share)
     return replace(epoch, health={**measured, **verdict.as_dict()})
 
 

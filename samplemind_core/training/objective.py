@@ -18,9 +18,9 @@ from samplemind_core.config import RunConfig, TrainConfig
 from samplemind_core.store.records import Epoch
 from samplemind_core.training import health
 from samplemind_core.training.balance import class_weights
-from samplemind_core.training.health import Verdict
+from samplemind_core.training.health import Verdict, known_already
 from samplemind_core.training.health_several import assess_several
-from samplemind_core.training.monitor import macro_f1
+from samplemind_core.training.monitor import macro_f1, rank
 from samplemind_core.training.ranking import lwlrap, mean_average_precision
 
 # The asymmetric loss's own defaults for labels that are mostly absent (Ben-Baruch et al. 2021, section 4).
@@ -61,6 +61,7 @@ class Objective(Protocol):
         num_probe: int,
         class_names: Sequence[str],
         config: RunConfig,
+        twin_share: float = 0.0,
     ) -> Verdict:
         """Return what the epochs so far say of the run."""
 
@@ -113,6 +114,7 @@ class OneLabel:
         num_probe: int,
         class_names: Sequence[str],
         config: RunConfig,
+        twin_share: float = 0.0,
     ) -> Verdict:
         """Return what the epochs so far say."""
         return health.assess(
@@ -121,7 +123,9 @@ class OneLabel:
             num_val=len(val_targets),
             class_shares=(torch.bincount(val_targets) / len(val_targets)).tolist(),
             total_epochs=config.train.epochs,
+            twin_share=twin_share,
             config=config,
+            best_epoch=max(epochs, key=lambda epoch: rank(epoch, config.train.monitor)).epoch,
             weakest_class=_weakest(epochs[-1], class_names),
         )
 
@@ -191,6 +195,7 @@ class SeveralLabels:
         num_probe: int,
         class_names: Sequence[str],
         config: RunConfig,
+        twin_share: float = 0.0,
     ) -> Verdict:
         """Return what the epochs so far say."""
         shares = val_targets.double().mean(0)
@@ -199,6 +204,7 @@ class SeveralLabels:
             guessing_loss=self.losses(torch.zeros(val_targets.shape), val_targets).mean().item(),
             chance_map=shares[shares > 0].mean().item(),
             config=config,
+            known=known_already(twin_share, len(val_targets)),
             weakest_class=_weakest(epochs[-1], class_names),
         )
 

@@ -129,7 +129,7 @@ def _best(case: Case) -> Iterator[Remedy]:
     if case.best_epoch < case.epoch:
         yield Remedy(
             f"Take epoch {case.best_epoch}",
-            "Validation loss was lowest there, and its weights are kept as the best checkpoint.",
+            "It did best on validation there, and its weights are kept as the best checkpoint.",
             action="take_best",
         )
 

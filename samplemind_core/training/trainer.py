@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import time
 from contextlib import closing
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,6 +43,7 @@ from samplemind_core.training.optimizers import build_optimizer
 from samplemind_core.training.places import MIXUP, epoch_order, place_chance, place_seed, seed_device
 from samplemind_core.training.schedule import Plateau, planned_lr, should_stop_early
 from samplemind_core.training.training_data import TrainingData, check
+from samplemind_core.training.twins import twin_share
 
 EVAL_BATCH = 256
 SAVE_LAST_EVERY_S = 5.0
@@ -227,6 +229,11 @@ class Trainer:
         parts = [self._forward(model, log_mel).cpu() for log_mel, _ in self.feed.batches(rows, EVAL_BATCH)]
         return torch.cat(parts)
 
+    @cached_property
+    def twin_share(self) -> float:
+        """Share of the validation clips that stand in training as well."""
+        return twin_share(self.data.log_mel, self.data.train_rows, self.data.val_rows)
+
     def _judge(self, rows: Tensor) -> Judged:
         """Return how the evaluated network does on clips."""
         return judge(self.objective, self.logits(rows), torch.from_numpy(self.data.targets[rows.numpy()]))
@@ -251,6 +258,7 @@ class Trainer:
             class_names=self.data.class_names,
             history=self.history,
             config=self.config,
+            twin_share=self.twin_share,
         )
         self.history.append(epoch)
         self._note_clips(val)

@@ -38,7 +38,7 @@ _STATUS: dict[str, tuple[str, str, Color]] = {
 }
 _PAUSED: tuple[str, str, Color] = ("Paused", ":material/pause:", "gray")
 _GOOD = {"healthy", "converged", "good"}
-_BAD = {"diverging", "divergence", "diverged", "failed", "non_finite"}
+_BAD = {"unstable", "diverging", "divergence", "diverged", "failed", "non_finite"}
 _EARLY = {"too_early", "unknown", ""}
 
 

@@ -8,11 +8,12 @@ from samplemind_core.config import RunConfig, apply_changes, build_config, parse
 from samplemind_core.config import preset as preset_config
 from samplemind_core.learn.next_steps import Standing, changes_text, next_steps
 from samplemind_core.store import Dataset, Run
+from samplemind_core.training.health import TITLES
 from samplemind_core.ui.learn import CHAPTERS
 from samplemind_core.ui.places import PAGES
 
 DRUMS = Dataset("d1", "drums", "audio", ("kick", "snare"), 60, 1, "p", "a test", 0, 1.0)
-VERDICTS = ("healthy", "overfitting", "underfitting", "not_learning", "diverging", "too_early", "")
+VERDICTS = (*(name for name in TITLES if name != "suspicious"), "")
 
 
 def standing(verdict: str = "healthy", id: str = "r1", **changes) -> Standing:
@@ -43,16 +44,21 @@ def test_every_verdict_has_its_next_run(verdict):
     (step, *rest) = next_steps([DRUMS], [before])
     after, base = settings(step.query), RunConfig.model_validate(before.run.config)
     assert after != base
-    if verdict == "overfitting":
+    if verdict in ("overfitting", "overconfident"):
         assert after.train.early_stopping_patience is not None
         assert after.train.weight_decay > base.train.weight_decay
         assert after.train.lr == base.train.lr
-    elif verdict == "diverging":
+    elif verdict in ("diverging", "unstable"):
         assert after.train.lr == pytest.approx(base.train.lr / 10)
     else:
         assert after.train.epochs > base.train.epochs
     names = [item.name for item in [step, *rest]]
     assert len(set(names)) == len(names)
+
+
+def test_a_suspicious_run_leads_to_its_dataset():
+    step = next_steps([DRUMS], [standing("suspicious")])[0]
+    assert (step.place, step.query["dataset"]) == ("data", "d1")
 
 
 def test_every_step_leads_to_a_page_and_names_a_chapter_that_there_may_be():
