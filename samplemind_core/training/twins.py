@@ -16,6 +16,7 @@ MOST_VAL, MOST_TRAIN = 512, 20_000
 
 _BANDS, _FRAMES = 32, 48
 _CHUNK = 1_024
+_READ = 64  # whole spectra in memory at once
 
 Array = npt.NDArray[np.floating]
 
@@ -60,12 +61,15 @@ def nearest_distance(
 
 def _outlines(log_mel: Array, rows: npt.NDArray[np.int64], floor_db: float) -> npt.NDArray[np.float32]:
     """Return coarse spectra (n, bands x frames) in dB above the floor."""
-    block = np.asarray(log_mel[rows, 0], np.float32) - floor_db
+    return np.concatenate([_outline(log_mel[rows[at : at + _READ], 0], floor_db) for at in range(0, len(rows), _READ)])
+
+
+def _outline(spectra: Array, floor_db: float) -> npt.NDArray[np.float32]:
+    block = np.asarray(spectra, np.float32) - floor_db
     for axis, most in ((1, _BANDS), (2, _FRAMES)):
         step = -(-block.shape[axis] // most)
-        edges = np.arange(0, block.shape[axis], step)
-        block = np.add.reduceat(block, edges, axis=axis) / step
-    return block.reshape(len(rows), -1)
+        block = np.add.reduceat(block, np.arange(0, block.shape[axis], step), axis=axis) / step
+    return block.reshape(len(block), -1)
 
 
 def _part(rows: npt.NDArray[np.int64], most: int, seed: int) -> npt.NDArray[np.int64]:
