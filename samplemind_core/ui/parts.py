@@ -125,18 +125,24 @@ def figure(
     key: str,
     on_click: Callable[[], None] | None = None,
     select: Literal["points", "all"] = "points",
+    picture: str = "",
 ) -> None:
     """Draw a figure as it was designed, with its text alternative.
 
     ``on_click`` is called when a point is chosen; ``st.session_state[key]`` then holds the selection.
-    With ``select="all"`` points can be lassoed and boxed too, and the tools for it are shown.
+    With ``select="all"`` points can be lassoed and boxed too, and the tools for it are shown. ``picture`` is the
+    name, without ending, under which the viewer may save the figure: a PNG that the browser makes.
     """
+    tools: dict[str, Any] = {"displayModeBar": False} if select == "points" else _MAP_TOOLS
+    if picture:
+        save = {"format": "png", "filename": picture, "scale": 3}
+        tools = {"displaylogo": False, "modeBarButtons": [["toImage"]], "toImageButtonOptions": save}
     st.plotly_chart(
         chart,
         theme=None,
         key=key,
         alt=chart.layout.meta["alt"],
-        config={"displayModeBar": False} if select == "points" else _MAP_TOOLS,
+        config=tools,
         on_select="ignore" if on_click is None else on_click,
         selection_mode="points" if select == "points" else ("points", "box", "lasso"),
     )

@@ -93,6 +93,10 @@ def test_selected_runs_are_overlaid_and_compared(several: Workspace, visit) -> N
     assert accuracy["layout"]["yaxis"]["title"]["text"] == "Accuracy (%)"
     assert settings["data"][0]["type"] == "parcoords"
     assert [axis["label"] for axis in settings["data"][0]["dimensions"]] == ["Learning rate", "Accuracy (%)"]
+    tools = json.loads(app.get("plotly_chart")[0].proto.config)
+    assert tools["modeBarButtons"] == [["toImage"]]
+    assert tools["toImageButtonOptions"]["filename"] == "runs-loss"
+    assert loss["layout"]["paper_bgcolor"] == "#FBFBFD"  # a picture takes its ground along
     assert "runs-open" not in buttons(app)
     assert "runs-compare" not in buttons(app)  # neither has a checkpoint
     assert app.query_params["pick"] == "r2,r3"
