@@ -21,6 +21,9 @@ from samplemind_core.charts.style import (
 )
 from samplemind_core.errors import DataError
 
+_TEXT = 0.25
+"""How far a share's text reaches along the axis, on a narrow screen."""
+
 
 class LabelCounts(Protocol):
     """What a label's report must offer; ``evaluation.multi_label.LabelReport`` does."""
@@ -81,10 +84,6 @@ def label_confidence_figure(
             "line": {"width": 0},
             "cornerradius": 4,
         },
-        text=[percent(probs[name]) for name in names],
-        textposition="outside",
-        textfont={"size": LABEL_SIZE_PX, "color": [colors.text if name in named else colors.muted for name in names]},
-        cliponaxis=False,
         customdata=names,
         hovertext=[f"{safe(name)}: {percent(probs[name])}, named from {percent(thresholds[name])}" for name in names],
         hovertemplate="%{hovertext}<extra></extra>",
@@ -99,11 +98,25 @@ def label_confidence_figure(
         hovertemplate="%{hovertext}<extra></extra>",
         hoverlabel={"bgcolor": colors.surface},
     )
+    # Beyond the mark where that would stand in the text's way.
+    ends = [
+        max(probs[name], thresholds[name]) if thresholds[name] - probs[name] < _TEXT else probs[name] for name in names
+    ]
+    shares = go.Scatter(
+        x=[100 * end for end in ends],
+        y=list(range(len(names))),
+        mode="text",
+        text=[f"  {percent(probs[name])}" for name in names],
+        textposition="middle right",
+        textfont={"size": LABEL_SIZE_PX, "color": [colors.text if name in named else colors.muted for name in names]},
+        cliponaxis=False,
+        hoverinfo="skip",
+    )
     said = ", ".join(f"{name} {percent(probs[name])}" for name in names if name in named)
     nearest = f"{names[0]} comes first with {percent(probs[names[0]])}"
     alt = f"Confidence by label. Named: {said}." if said else f"Confidence by label. None is named; {nearest}."
     return figure(
-        [bars, marks],
+        [bars, marks, shares],
         theme,
         alt,
         max(160, 30 * len(names) + 64),

@@ -189,10 +189,12 @@ def safe(text: str) -> str:
 def checkpoint_options(store: Workspace, dataset_id: str | None = None, *, newest: int = 100) -> dict[str, str]:
     """Return the checkpoints of the newest runs: what is shown by reference (``run:best``)."""
     options = {}
+    several = {dataset.id for dataset in store.datasets() if dataset.multi_label}
     for run in store.runs(dataset_id)[:newest]:
         for checkpoint in store.checkpoints(run.id):
             ref = f"{run.id}:{checkpoint.epoch if checkpoint.kind == 'epoch' else checkpoint.kind}"
             kind = "kept" if checkpoint.kind == "epoch" else checkpoint.kind
             accuracy = words.percent(checkpoint.val_accuracy)
-            options[ref] = f"{run.name} · {kind}, epoch {checkpoint.epoch} · validation {accuracy}"
+            reached = f"all labels right on {accuracy}" if run.dataset_id in several else f"validation {accuracy}"
+            options[ref] = f"{run.name} · {kind}, epoch {checkpoint.epoch} · {reached}"
     return options

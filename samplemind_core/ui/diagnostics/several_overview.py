@@ -34,10 +34,10 @@ def _score_card(model: PickedModel, *, alone: bool) -> None:
     low, high = found.mean_ap_interval
     with st.grid(3, min_column_width=110):
         st.metric(
-            "Mean average precision",
+            "mAP",
             words.percent(found.mean_ap),
-            help="How well the samples of each label are ranked above all others, as the mean over labels (mAP). It "
-            "needs no threshold. A random order gets the share of samples that have the label.",
+            help="Mean average precision: how well the samples of each label are ranked above all others, as the mean "
+            "over labels. It needs no threshold. A random order gets the share of samples that have the label.",
         )
         st.metric(
             "lwlrap",

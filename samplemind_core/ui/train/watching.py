@@ -182,6 +182,7 @@ def about(run_id: str) -> None:
         config = RunConfig.model_validate(run.config)
         dataset = next((item for item in store.datasets() if item.id == run.dataset_id), None)
         checkpoints = store.checkpoints(run.id)
+        several = dataset is not None and dataset.multi_label
         size = "" if run.num_parameters is None else f", {run.num_parameters:,} parameters"
         left, right = st.columns(2)
         with left, st.container(border=True, height="stretch"):
@@ -205,7 +206,7 @@ def about(run_id: str) -> None:
             parts.section("Checkpoints")
             if not checkpoints:
                 st.caption("The first one is written after the first epoch.")
-            parts.facts({checkpoint_name(kept): checkpoint_words(kept) for kept in checkpoints})
+            parts.facts({checkpoint_name(kept): checkpoint_words(kept, several=several) for kept in checkpoints})
             with st.container(horizontal=True):
                 if checkpoints and st.button("Look closer", icon=":material/query_stats:", key="diagnose"):
                     go("diagnostics", dataset=run.dataset_id, a=f"{run.id}:best")
@@ -240,7 +241,8 @@ def checkpoint_name(checkpoint: Checkpoint) -> str:
     return f"{'Kept' if checkpoint.kind == 'epoch' else checkpoint.kind.capitalize()}, epoch {checkpoint.epoch}"
 
 
-def checkpoint_words(checkpoint: Checkpoint) -> str:
-    """Return what a checkpoint reached, in words."""
+def checkpoint_words(checkpoint: Checkpoint, *, several: bool = False) -> str:
+    """Return what a checkpoint reached, in words; ``several`` says that samples have several labels."""
     accuracy, loss = words.percent(checkpoint.val_accuracy), f"{checkpoint.val_loss:.3f}"
-    return f"validation accuracy {accuracy}, loss {loss}, {words.size(checkpoint.num_bytes)}"
+    what = "all labels right on" if several else "validation accuracy"
+    return f"{what} {accuracy}, loss {loss}, {words.size(checkpoint.num_bytes)}"
