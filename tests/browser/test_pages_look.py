@@ -13,7 +13,8 @@ from tests.browser.conftest import ROOT, Dashboard, environment, settled
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 NARROW = 390
-PATHS = ("/", "/data", "/train", "/train?new=1", "/runs", "/diagnostics", "/learn", "/classify", "/system")
+PATHS = ("/", "/data", "/train", "/train?new=1", "/runs", "/experiments", "/diagnostics", "/learn", "/classify",
+         "/system")  # fmt: skip
 WIDEST = (
     "() => Math.max(document.scrollingElement.scrollWidth, document.querySelector('[data-testid=stMain]').scrollWidth)"
 )
