@@ -220,3 +220,10 @@ def test_a_window_of_mostly_silence_is_said_and_may_stay(visit, seeded):
     app.button(key="start").click().run()
     run = next(run for run in seeded.runs() if run.id != "r1")
     assert (run.config["features"]["duration_s"], run.config["train"]["epochs"]) == (0.5, 7)
+
+
+def test_a_paused_run_is_told_as_paused(visit, seeded):
+    run = going(seeded)
+    seeded.stop(run.id, pause=True)
+    seeded.store.runs.end(run.id, "stopped", "Stopped on request in epoch 3; resume goes on from there.")
+    assert "Paused in epoch 3; resume goes on from there." in text(visit("train", run=run.id))

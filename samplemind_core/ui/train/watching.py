@@ -10,7 +10,7 @@ import streamlit as st
 from samplemind_core.config import PRESETS, RunConfig, flatten
 from samplemind_core.errors import NotFoundError
 from samplemind_core.store import Checkpoint, Epoch, Run
-from samplemind_core.store.records import ACTIVE
+from samplemind_core.store.records import ACTIVE, ENDED
 from samplemind_core.ui import hints, parts, words
 from samplemind_core.ui.epoch_scrubber import epoch_scrubber
 from samplemind_core.ui.live_chart import MAX_GHOSTS, live_chart, live_numbers, live_recall, live_verdict, signal
@@ -162,7 +162,8 @@ def ending(run: Run) -> None:
         wish = "pauses" if run.paused else "ends"
         st.caption(f"The run {wish} after its current batch and keeps what it has learned.")
     elif run.end_reason:
-        st.caption(parts.safe(run.end_reason))
+        reason = run.end_reason.replace("Stopped on request", "Paused") if run.paused else run.end_reason
+        st.caption(parts.safe(reason))
     if run.status in ("failed", "interrupted"):
         kept = "What it learned up to its last checkpoint is kept." if workspace().checkpoints(run.id) else ""
         if run.status == "failed":
@@ -205,7 +206,8 @@ def about(run_id: str) -> None:
         with right, st.container(border=True, height="stretch"):
             parts.section("Checkpoints")
             if not checkpoints:
-                st.caption("The first one is written after the first epoch.")
+                ended = run.status in ENDED
+                st.caption("It left none." if ended else "The first one is written after the first epoch.")
             parts.facts({checkpoint_name(kept): checkpoint_words(kept, several=several) for kept in checkpoints})
             with st.container(horizontal=True):
                 if checkpoints and st.button("Look closer", icon=":material/query_stats:", key="diagnose"):
