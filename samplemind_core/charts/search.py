@@ -97,7 +97,7 @@ def best_so_far_figure(trials: Sequence[TrialLike], title: str, *, minimise: boo
         traces,
         theme,
         f"{title} by trial, {plural(len(trials), 'trial')}; the best so far is {scale * best[-1]:.4g}.",
-        xaxis=axis(theme, "Trial", tickformat="d", rangemode="tozero"),
+        xaxis=axis(theme, "Trial", tick0=0, dtick=max(1, math.ceil(len(trials) / 10)), rangemode="tozero"),
         yaxis=axis(theme, title if minimise else f"{title} (%)", range=[low - pad, high + pad]),
         hovermode="closest",
         showlegend=True,
@@ -151,7 +151,7 @@ def trials_figure(
         theme,
         f"{plural(len(done), 'completed trial')} across {plural(len(axes), 'setting')}; strong lines are the best.",
         360,
-        margin={"l": 56, "r": 56, "t": 48, "b": 24},
+        margin={"l": 72, "r": 56, "t": 48, "b": 24},
     )
 
 
@@ -203,7 +203,7 @@ def _axis(label: str, values: Sequence[Any]) -> dict[str, Any]:
                 "ticktext": [f"{10.0**power:g}" for power in decades],
                 "range": [math.log10(low), math.log10(high)],
             }
-        if len(set(numbers)) > 6 or low == high:
+        if len(set(numbers)) > 6 or low == high or not all(number.is_integer() for number in numbers):
             return {"label": safe(label, 22), "values": numbers}
         values = numbers
     known = sorted({_word(value) for value in values}, key=lambda word: (len(word), word))
