@@ -38,39 +38,43 @@ def lr_finder_section(dataset_id: str, config: RunConfig) -> None:
             ):
                 workspace().submit_find_lr(dataset_id, config, owner=owner())
                 st.rerun()
-            live_tasks(
-                lambda: _tasks(dataset_id)[:1], key=f"find-lr-{dataset_id}", on_done=lambda task: _result(task, config)
-            )
+            live_tasks(lambda: _going(dataset_id), key=f"find-lr-{dataset_id}")
+            if tasks and tasks[0].status == "done":
+                _result(tasks[0], config)
 
 
 def _tasks(dataset_id: str) -> list[Task]:
     return [task for task in workspace().tasks.all(kind=KIND) if task.params.get("dataset") == dataset_id]
 
 
+def _going(dataset_id: str) -> list[Task]:
+    """Return the newest test of a dataset unless it is done; what it found is drawn across the whole width."""
+    return [task for task in _tasks(dataset_id)[:1] if task.status != "done"]
+
+
 def _result(task: Task, config: RunConfig) -> None:
     found = task.result or {}
     curve = LrCurve.from_dict(found["curve"])
-    with st.container():
-        if not _alike(RunConfig.model_validate(found["config"]), config):
-            st.caption("This test was made with other settings than those of the form now; run it again to compare.")
-        parts.figure(
-            range_figure(curve.lrs, curve.losses, curve.ends, curve.guessing, curve.suggestion, theme()),
-            key=f"find-lr-figure-{task.id}",
+    if not _alike(RunConfig.model_validate(found["config"]), config):
+        st.caption("This test was made with other settings than those of the form now; run it again to compare.")
+    parts.figure(
+        range_figure(curve.lrs, curve.losses, curve.ends, curve.guessing, curve.suggestion, theme()),
+        key=f"find-lr-figure-{task.id}",
+    )
+    if curve.suggestion is None:
+        st.caption(
+            "The loss never fell clearly, so that no rate can be named. Look at the labels of the dataset, or "
+            "use larger batches."
         )
-        if curve.suggestion is None:
-            st.caption(
-                "The loss never fell clearly, so that no rate can be named. Look at the labels of the dataset, or "
-                "use larger batches."
-            )
-            return
-        rate = short(curve.suggestion)
-        with st.container(horizontal=True, vertical_alignment="center"):
-            if st.button(f"Use {rate:g}", key=f"find-lr-use-{task.id}", icon=":material/check:"):
-                _fill_in(apply_changes(config, {"train.lr": rate}))
-            st.caption(
-                "Schedules that rise and fall stand a rate a few times higher: watch the first epochs.",
-                width="content",
-            )
+        return
+    rate = short(curve.suggestion)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button(f"Use {rate:g}", key=f"find-lr-use-{task.id}", icon=":material/check:"):
+            _fill_in(apply_changes(config, {"train.lr": rate}))
+        st.caption(
+            "Schedules that rise and fall stand a rate a few times higher: watch the first epochs.",
+            width="content",
+        )
 
 
 def _fill_in(config: RunConfig) -> None:
@@ -79,7 +83,7 @@ def _fill_in(config: RunConfig) -> None:
     st.query_params["new"] = "1"
     st.query_params["preset"] = preset
     st.query_params["set"] = as_link(config, PRESETS[preset].config)
-    st.rerun(scope="app")
+    st.rerun()
 
 
 def as_link(config: RunConfig, start: RunConfig) -> str:
