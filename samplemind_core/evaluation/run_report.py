@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from samplemind_core.config import PRESETS, RunConfig, flatten
 from samplemind_core.errors import SampleMindError
 from samplemind_core.evaluation.html_page import HtmlPage, percent
+from samplemind_core.evaluation.multi_label import LabelEvaluation
 from samplemind_core.store.records import Dataset, Epoch, Run
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class RunFacts:
     epochs : sequence of Epoch
     checkpoint : CheckpointInfo or None
         What the best checkpoint says of itself; None where there is none.
-    evaluation : Evaluation or None
+    evaluation : Evaluation, LabelEvaluation or None
         Of the best checkpoint, on ``split``.
     split : str
         ``test``, or ``val`` where there is no test clip.
@@ -45,7 +46,7 @@ class RunFacts:
     dataset: Dataset
     epochs: Sequence[Epoch]
     checkpoint: CheckpointInfo | None
-    evaluation: Evaluation | None
+    evaluation: Evaluation | LabelEvaluation | None
     split: str
     notes: Sequence[str]
 
@@ -67,7 +68,7 @@ def gather(
     """
     if checkpoint is None:
         return RunFacts(run, dataset, epochs, None, None, "test", ("This run has no checkpoint to judge.",))
-    from samplemind_core.evaluation.metrics import evaluate_logits
+    from samplemind_core.evaluation.measuring import evaluate_judged
     from samplemind_core.training.checkpoints import read_info
 
     notes: list[str] = []
@@ -81,7 +82,7 @@ def gather(
         except SampleMindError as error:
             notes.append(str(error))
             continue
-        evaluation = evaluate_logits(judged.logits, judged.targets, judged.class_names)
+        evaluation = evaluate_judged(judged)
         return RunFacts(run, dataset, epochs, info, evaluation, split, notes)
     return RunFacts(run, dataset, epochs, info, None, "test", notes)
 
@@ -124,30 +125,55 @@ def _scores(page: HtmlPage, facts: RunFacts) -> None:
     seconds = sum(one.seconds for one in facts.epochs)
     rows: list[tuple[str, Any]] = []
     if facts.evaluation is not None:
-        found = facts.evaluation
-        low, high = map(percent, found.accuracy_interval)
-        title = f"{_SPLITS[facts.split].capitalize()} accuracy"
-        rows += [(title, f"{percent(found.accuracy)} (95 % interval {low} to {high}, {found.num_clips:,} clips)")]
-        rows += [("Balanced accuracy", percent(found.balanced_accuracy)), ("Macro F1", percent(found.macro_f1))]
+        rows += _measured(facts.evaluation, facts.split)
     if best is not None:
         rows += [
             ("Best epoch", f"{best.epoch} of {len(facts.epochs)}"),
-            ("Validation there", f"accuracy {percent(best.val_accuracy)}, loss {best.val_loss:.3f} nats"),
+            ("Validation there", f"{_score(best)}, loss {best.val_loss:.3f} nats"),
         ]
     rows += [("Parameters", f"{run.num_parameters:,}" if run.num_parameters else "–")]
     rows += [("Training steps took", f"{seconds:,.0f} s" if seconds else "–")]
     page.table(["", ""], rows)
 
 
+def _measured(found: Evaluation | LabelEvaluation, split: str) -> list[tuple[str, Any]]:
+    """Return the scores on a split with their interval."""
+    if isinstance(found, LabelEvaluation):
+        low, high = map(percent, found.mean_ap_interval)
+        said = f"{percent(found.mean_ap)} (95 % interval {low} to {high}, {found.num_clips:,} clips)"
+        return [
+            (f"{_SPLITS[split].capitalize()} mean average precision", said),
+            ("lwlrap", percent(found.lwlrap)),
+            ("Macro F1 at the thresholds", percent(found.macro_f1)),
+            ("Exactly the right labels", percent(found.exact)),
+        ]
+    low, high = map(percent, found.accuracy_interval)
+    said = f"{percent(found.accuracy)} (95 % interval {low} to {high}, {found.num_clips:,} clips)"
+    return [
+        (f"{_SPLITS[split].capitalize()} accuracy", said),
+        ("Balanced accuracy", percent(found.balanced_accuracy)),
+        ("Macro F1", percent(found.macro_f1)),
+    ]
+
+
+def _score(epoch: Epoch) -> str:
+    if "val_map" in epoch.health:
+        return f"mean average precision {percent(epoch.health['val_map'])}"
+    return f"accuracy {percent(epoch.val_accuracy)}"
+
+
 def _curves(page: HtmlPage, facts: RunFacts) -> None:
     if not facts.epochs:
         return
-    from samplemind_core.charts.curves import accuracy_figure, learning_rate_figure, loss_figure
+    from samplemind_core.charts.curves import accuracy_figure, learning_rate_figure, loss_figure, map_figure, with_map
 
-    rows = [one.as_dict() for one in facts.epochs]
+    rows = [with_map(one.as_dict()) for one in facts.epochs]
     page.heading("Training")
     best = facts.run.best_epoch
-    page.figures((loss_figure(rows, "light", best), "Loss"), (accuracy_figure(rows, "light", best), "Accuracy"))
+    score = (accuracy_figure(rows, "light", best), "Accuracy")
+    if facts.dataset.multi_label:
+        score = (map_figure(rows, "light", best), "Mean average precision")
+    page.figures((loss_figure(rows, "light", best), "Loss"), score)
     page.figure(learning_rate_figure(rows), "Learning rate")
 
 
@@ -157,6 +183,9 @@ def _results(page: HtmlPage, facts: RunFacts) -> None:
     from samplemind_core.charts.confusion import confusion_figure
 
     found = facts.evaluation
+    if isinstance(found, LabelEvaluation):
+        _label_results(page, found, facts.split)
+        return
     page.heading(f"By class, on {found.num_clips:,} {_SPLITS[facts.split]} clips")
     page.table(
         ["Class", "Clips", "Recall", "95 % interval", "Precision", "F1"],
@@ -170,6 +199,24 @@ def _results(page: HtmlPage, facts: RunFacts) -> None:
     )  # fmt: skip
     page.heading("Confusions")
     page.figure(confusion_figure(found.confusion, found.class_names), "Rows are what clips are, columns what they got")
+
+
+def _label_results(page: HtmlPage, found: LabelEvaluation, split: str) -> None:
+    from samplemind_core.charts.labels import label_counts_figure
+
+    page.heading(f"By label, on {found.num_clips:,} {_SPLITS[split]} clips")
+    page.table(
+        ["Label", "Clips", "Average precision", "Recall", "Precision", "F1", "Named from"],
+        [
+            [
+                one.label, f"{one.support:,}", percent(one.average_precision), percent(one.recall),
+                percent(one.precision), percent(one.f1), percent(one.threshold),
+            ]
+            for one in found.per_class
+        ],
+    )  # fmt: skip
+    page.heading("Found, missed and named wrongly")
+    page.figure(label_counts_figure(found.per_class), "Each label is answered by itself")
 
 
 def _settings(page: HtmlPage, facts: RunFacts) -> None:

@@ -171,3 +171,14 @@ def test_the_command_line(space, sounds, monkeypatch, tmp_path):
     told = CliRunner().invoke(app, ["calibrate", "first"])
     assert told.exit_code == 1
     assert "several" in told.output
+
+
+def test_the_report_of_a_run(space, monkeypatch, tmp_path):
+    monkeypatch.setenv("SAMPLEMIND_WORKSPACE", str(space.settings.root))
+    page = tmp_path / "run.html"
+    told = CliRunner().invoke(app, ["run-report", "first", "--out", str(page)])
+    assert told.exit_code == 0, told.output
+    text = page.read_text()
+    assert "mean average precision" in text
+    assert "Named from" in text
+    assert "Exactly the right labels" in text
