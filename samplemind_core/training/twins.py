@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from samplemind_core.training.streaming import RowReader
+
 NEAR = 0.035
 """Relative distance below which two spectrograms are one sound."""
 MOST_VAL, MOST_TRAIN = 512, 20_000
@@ -46,22 +48,25 @@ def nearest_distance(
     The distance of spectra a and b, in dB above the quietest level, is |a - b| / sqrt(|a|² + |b|²): 0 for
     the same sound, 1 for two that never sound in the same place.
     """
-    floor = float(np.min(log_mel[val_rows[:1]])) if len(val_rows) else 0.0
-    floor = min(floor, *(float(np.min(log_mel[rows[:64]])) for rows in (train_rows, val_rows)))
-    val = _outlines(log_mel, val_rows, floor)
+    reader = RowReader(log_mel)  # pages of a map that are touched here and there would stay with this process
+    floor = float(np.min(reader.read(val_rows[:1]))) if len(val_rows) else 0.0
+    floor = min(floor, *(float(np.min(reader.read(rows[:64]))) for rows in (train_rows, val_rows)))
+    val = _outlines(reader, val_rows, floor)
     power = (val**2).sum(axis=1)
     best = np.full(len(val), np.inf, np.float32)
     for start in range(0, len(train_rows), _CHUNK):
-        part = _outlines(log_mel, train_rows[start : start + _CHUNK], floor)
+        part = _outlines(reader, train_rows[start : start + _CHUNK], floor)
         both = power[:, None] + (part**2).sum(axis=1)
         apart = 1 - 2 * (val @ part.T) / np.maximum(both, 1e-6)
         best = np.minimum(best, apart.min(axis=1))
     return np.sqrt(np.maximum(best, 0.0))
 
 
-def _outlines(log_mel: Array, rows: npt.NDArray[np.int64], floor_db: float) -> npt.NDArray[np.float32]:
+def _outlines(reader: RowReader, rows: npt.NDArray[np.int64], floor_db: float) -> npt.NDArray[np.float32]:
     """Return coarse spectra (n, bands x frames) in dB above the floor."""
-    return np.concatenate([_outline(log_mel[rows[at : at + _READ], 0], floor_db) for at in range(0, len(rows), _READ)])
+    return np.concatenate(
+        [_outline(reader.read(rows[at : at + _READ])[:, 0], floor_db) for at in range(0, len(rows), _READ)]
+    )
 
 
 def _outline(spectra: Array, floor_db: float) -> npt.NDArray[np.float32]:
