@@ -31,6 +31,7 @@ from samplemind_core.evaluation.out_of_fold import assign_folds
 from samplemind_core.training.predictions import compute_logits
 from samplemind_core.training.trainer import Trainer
 from samplemind_core.training.training_data import TrainingData
+from samplemind_core.training.variants import with_variants
 
 
 class Silent:
@@ -59,7 +60,14 @@ def chosen_by(
 
 
 def run_fold(
-    config: RunConfig, clips: ClipData, test: np.ndarray, val: np.ndarray, folder: Path, *, on_val: bool = False
+    config: RunConfig,
+    clips: ClipData,
+    test: np.ndarray,
+    val: np.ndarray,
+    folder: Path,
+    *,
+    on_val: bool = False,
+    workspace: Workspace | None = None,
 ) -> Evaluation:
     """Train without the clips to test and return the evaluation on them, or on those that chose the epoch."""
     data = TrainingData(
@@ -70,6 +78,8 @@ def run_fold(
         class_names=clips.class_names,
         description={"fingerprint": "folds"},
     )
+    if workspace is not None:  # which variants are made in
+        data = with_variants(data, config, workspace.root, workspace.store, clips)
     Trainer(config, data, folder, Silent()).fit()  # type: ignore[arg-type]
     rows = np.flatnonzero(val if on_val else test)
     logits = compute_logits(folder / "best.safetensors", clips.log_mel, rows)
@@ -115,7 +125,8 @@ def main() -> None:
                     following = names[(names.index(fold) + 1) % len(names)]
                     val = chosen_by(arguments.validation, clips.targets, groups, folds, fold, following)
                     run = Path(folder) / "run"
-                    found.append(run_fold(config, clips, folds == fold, val, run, on_val=arguments.validation_only))
+                    on_val = arguments.validation_only
+                    found.append(run_fold(config, clips, folds == fold, val, run, on_val=on_val, workspace=workspace))
                     seconds.append(time.perf_counter() - started)
                 accuracy = [one.accuracy for one in found]
                 balanced = [one.balanced_accuracy for one in found]

@@ -146,6 +146,41 @@ class AugmentConfig(Config):
     band_limit_hz: Annotated[float, Field(ge=0.0, le=48_000.0)] = Field(
         0.0, description="Lowest cutoff of the low pass that half of the clips go through, in Hz; 0 switches it off."
     )
+    variants: Annotated[int, Field(ge=0, le=16)] = Field(
+        0,
+        description="Changed copies of each training clip's waveform, made once before the first epoch; every epoch "
+        "takes the clip or one of them. The settings below say how they are changed.",
+    )
+    wave_pitch_semitones: Annotated[float, Field(ge=0.0, le=12.0)] = Field(
+        0.0, description="Largest change of pitch and tempo together in a variant, up or down, in semitones."
+    )
+    wave_shift_ms: Annotated[float, Field(ge=0.0, le=500.0)] = Field(
+        0.0, description="Largest shift in time of a variant, earlier or later, in ms."
+    )
+    wave_eq_db: Annotated[float, Field(ge=0.0, le=30.0)] = Field(
+        0.0, description="Largest rise or fall of a variant's random EQ curve, in dB."
+    )
+    wave_drive_db: Annotated[float, Field(ge=0.0, le=40.0)] = Field(
+        0.0, description="Strongest saturation of a variant: how far its peak is driven into a soft clipper, in dB."
+    )
+    wave_room_s: Annotated[float, Field(ge=0.0, le=5.0)] = Field(
+        0.0, description="Longest reverberation (RT60) given to half of the variants, in seconds."
+    )
+    wave_noise_db: Annotated[float, Field(ge=0.0, le=120.0)] = Field(
+        0.0,
+        description="Least distance of the white noise in half of the variants from their loudest 50 ms, in dB; "
+        "0 gives none.",
+    )
+    wave_band_limit_hz: Annotated[float, Field(ge=0.0, le=48_000.0)] = Field(
+        0.0, description="Lowest cutoff of the low pass that half of the variants go through, in Hz; 0 switches it off."
+    )
+    wave_layer_db: Annotated[float, Field(ge=0.0, le=60.0)] = Field(
+        0.0,
+        description="Least distance of the second training clip laid under half of the variants, in dB; 0 lays none.",
+    )
+    wave_gain_db: Annotated[float, Field(ge=0.0, le=40.0)] = Field(
+        0.0, description="Largest change of a variant's level, up or down, in dB; what passes full scale is cut."
+    )
     mixup_alpha: Annotated[float, Field(ge=0.0, le=2.0)] = Field(
         0.0, description="Beta parameter of mixup (two clips blended, labels blended); 0 switches it off."
     )
@@ -155,6 +190,17 @@ class AugmentConfig(Config):
     mixup_until: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
         0.8, description="Share of the epochs that use mixup; the last ones see clean clips."
     )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.variants and not any(
+            value for name, value in self.__dict__.items() if name.startswith("wave_") and name != "wave_gain_db"
+        ):
+            raise ValueError(
+                f"variants is {self.variants}, yet of the settings that say how to change them, "
+                "wave_… except wave_gain_db, none is above 0"
+            )
+        return self
 
     @property
     def changes_sound(self) -> bool:

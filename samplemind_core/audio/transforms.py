@@ -25,7 +25,7 @@ _MP3_RATES_HZ = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 
 
 def gain(waveform: Tensor, gain_db: float) -> Tensor:
     """Return clips louder or quieter by ``gain_db`` dB, cut at full scale as every fixed-point file is."""
-    return (_batch(waveform) * math.pow(10.0, gain_db / 20.0)).clamp(-1.0, 1.0)
+    return (require_batch(waveform) * math.pow(10.0, gain_db / 20.0)).clamp(-1.0, 1.0)
 
 
 def pitch_shift(waveform: Tensor, sample_rate_hz: int, semitones: float) -> Tensor:
@@ -36,7 +36,7 @@ def pitch_shift(waveform: Tensor, sample_rate_hz: int, semitones: float) -> Tens
     """
     factor = 2.0 ** (semitones / 12.0)
     if not semitones:
-        return _batch(waveform)
+        return require_batch(waveform)
     longer = time_stretch(waveform, 1.0 / factor)
     return _fitted(_resampled(longer, 1.0 / factor), waveform.shape[1])
 
@@ -52,7 +52,7 @@ def time_stretch(waveform: Tensor, rate: float) -> Tensor:
     ConfigError
         If ``rate`` is not between 0.25 and 4.
     """
-    clips = _batch(waveform)
+    clips = require_batch(waveform)
     _within("rate", rate, 0.25, 4.0, "1 leaves the tempo as it is")
     if rate == 1.0:
         return clips
@@ -94,7 +94,7 @@ def mp3(waveform: Tensor, sample_rate_hz: int, kbps: int) -> Tensor:
     """
     import soundfile as sf
 
-    clips = _batch(waveform)
+    clips = require_batch(waveform)
     _within("kbps", kbps, 8, 320, "128 is common")
     if sample_rate_hz not in _MP3_RATES_HZ:
         raise AudioError(
@@ -136,7 +136,7 @@ def old_sampler(waveform: Tensor, sample_rate_hz: int, rate_hz: int, bits: int) 
     ConfigError
         If the rate is above the clips' own or ``bits`` is not between 2 and 24.
     """
-    clips = _batch(waveform)
+    clips = require_batch(waveform)
     _within("rate_hz", rate_hz, 1_000, sample_rate_hz, "Not above the clip's own")
     _within("bits", bits, 2, 24, "8 and 12 are the classics")
     slow = _resampled(clips, rate_hz / sample_rate_hz)
@@ -150,11 +150,15 @@ def add_noise(waveform: Tensor, sample_rate_hz: int, noise_db: float, generator:
 
     The loudest moment is the reference, since the mean of a one-shot depends on how long its silence is.
     """
-    clips = _batch(waveform)
-    length = min(clips.shape[1], max(1, round(_LOUDEST_S * sample_rate_hz)))
-    power = functional.avg_pool1d(clips.square()[:, None], length, max(1, length // 4)).amax(dim=(1, 2))
-    size = power.sqrt() * math.pow(10.0, noise_db / 20.0)
+    clips = require_batch(waveform)
+    size = loudest_power(clips, sample_rate_hz).sqrt() * math.pow(10.0, noise_db / 20.0)
     return clips + size[:, None] * _normal(clips.shape, generator, clips.device)
+
+
+def loudest_power(waveform: Tensor, sample_rate_hz: int) -> Tensor:
+    """Return the mean power (B,) of the loudest 50 ms of clips (B, T)."""
+    length = min(waveform.shape[1], max(1, round(_LOUDEST_S * sample_rate_hz)))
+    return functional.avg_pool1d(waveform.square()[:, None], length, max(1, length // 4)).amax(dim=(1, 2))
 
 
 def reverb(waveform: Tensor, sample_rate_hz: int, rt60_s: float, wet_db: float, generator: torch.Generator) -> Tensor:
@@ -168,7 +172,7 @@ def reverb(waveform: Tensor, sample_rate_hz: int, rt60_s: float, wet_db: float, 
     ConfigError
         If ``rt60_s`` is not between 0.02 and 10.
     """
-    clips = _batch(waveform)
+    clips = require_batch(waveform)
     _within("rt60_s", rt60_s, 0.02, 10.0, "Rooms have 0.3, halls 2")
     tail = max(1, round(rt60_s * sample_rate_hz))
     decay = 10.0 ** (-3.0 * torch.arange(tail, device=clips.device) / tail)
@@ -182,7 +186,7 @@ def reverb(waveform: Tensor, sample_rate_hz: int, rt60_s: float, wet_db: float, 
 def lead_silence(waveform: Tensor, sample_rate_hz: int, silence_s: float) -> Tensor:
     """Return clips that begin with ``silence_s`` seconds of digital silence; longer by as much."""
     _within("silence_s", silence_s, 0.0, 60.0, "Half a second is much")
-    return functional.pad(_batch(waveform), (round(silence_s * sample_rate_hz), 0))
+    return functional.pad(require_batch(waveform), (round(silence_s * sample_rate_hz), 0))
 
 
 def truncate(waveform: Tensor, sample_rate_hz: int, keep_s: float, fade_s: float = 0.005) -> Tensor:
@@ -193,7 +197,7 @@ def truncate(waveform: Tensor, sample_rate_hz: int, keep_s: float, fade_s: float
     ConfigError
         If nothing would be left.
     """
-    clips = _batch(waveform)
+    clips = require_batch(waveform)
     keep, fade = round(keep_s * sample_rate_hz), round(fade_s * sample_rate_hz)
     if keep < 1:
         raise ConfigError(f"Expected keep_s above 0, got {keep_s:g}.", "Keep at least some milliseconds.")
@@ -206,7 +210,8 @@ def truncate(waveform: Tensor, sample_rate_hz: int, keep_s: float, fade_s: float
     return clips[:, :keep] * ramp
 
 
-def _batch(waveform: Tensor) -> Tensor:
+def require_batch(waveform: Tensor) -> Tensor:
+    """Return clips (B, T); raise :class:`AudioError` if they are of another shape."""
     if waveform.ndim != 2 or waveform.shape[1] == 0:
         raise AudioError(
             f"Expected waveforms of shape (B, T), got {tuple(waveform.shape)}.", "Add the batch dimension."
@@ -245,7 +250,7 @@ def _resampled(clips: Tensor, factor: float) -> Tensor:
 
 
 def _filtered(waveform: Tensor, sample_rate_hz: int, cutoff_hz: float, side: int) -> Tensor:
-    clips = _batch(waveform)
+    clips = require_batch(waveform)
     _within("cutoff_hz", cutoff_hz, 1.0, sample_rate_hz / 2, "Not above half the sample rate")
     size = 2 * clips.shape[1]  # room for the response to ring out instead of wrapping around
     hz = torch.fft.rfftfreq(size, 1.0 / sample_rate_hz, device=clips.device)

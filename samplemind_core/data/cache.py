@@ -69,7 +69,7 @@ def feature_cache(
     """
     file = cache_file(root, dataset.id, features)
     shape = (store.datasets.num_rows(dataset.id), *features.shape)
-    ready = _open(file, shape)
+    ready = open_cache(file, shape)
     if ready is not None:
         return ready
     if dataset.kind == "features":
@@ -77,12 +77,12 @@ def feature_cache(
     with storage_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{file}.lock"):
-            ready = _open(file, shape)  # another process may have finished it while this one waited
+            ready = open_cache(file, shape)  # another process may have finished it while this one waited
             if ready is None:
                 for left in file.parent.glob(f".{file.name}.*.part"):  # by a process that was killed
                     left.unlink(missing_ok=True)
                 _build(file, shape, root, store.versions.clips(dataset), dataset, features, progress)
-                ready = _open(file, shape)
+                ready = open_cache(file, shape)
     if ready is None:
         raise DataError("The feature cache cannot be read back.", "Check the disk of the workspace.")
     return ready
@@ -140,7 +140,7 @@ def write_cache(file: Path, shape: tuple[int, ...], blocks: Iterable[Float16]) -
         os.fsync(stream.fileno())
 
 
-def _open(file: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.float16]] | None:
+def open_cache(file: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.float16]] | None:
     """Return a cache file that is whole and of the right shape, or None."""
     array = _load(file)
     return array if array is not None and array.shape == shape else None
@@ -190,26 +190,10 @@ def _build(
 
 def _windows(folder: Path, clips: Sequence[Clip], features: FeatureConfig) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Yield (first row, windows (B, num_samples)); the next batch is decoded while this one is in use."""
-    from samplemind_core.audio.decode import decode
     from samplemind_core.audio.window import fit_window
 
-    # The file passed the limits of its import; a limit lowered since then must not lock it out.
-    limits = Limits(max_file_mb=4_096, max_clip_s=86_400)
-
     def window(clip: Clip) -> NDArray[np.float32]:
-        try:
-            decoded = decode(folder / (clip.file or ""), features.sample_rate_hz, name=clip.name, limits=limits)
-        except AudioError as error:
-            raise DataError(
-                f"The stored file of clip '{clip.name}' in dataset '{clip.dataset_id}' can no longer be used: "
-                f"{error.problem}",
-                "Import the dataset again.",
-            ) from error
-        if decoded.content_hash != clip.content_hash:
-            raise DataError(
-                f"The stored file of clip '{clip.name}' has changed since its import.", "Import the dataset again."
-            )
-        return fit_window(decoded.waveform, features)[0]
+        return fit_window(clip_waveform(folder, clip, features.sample_rate_hz), features)[0]
 
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="cache") as pool:
         try:
@@ -221,6 +205,33 @@ def _windows(folder: Path, clips: Sequence[Clip], features: FeatureConfig) -> It
                 yield start, np.stack([future.result() for future in batch])
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def clip_waveform(folder: Path, clip: Clip, sample_rate_hz: int) -> NDArray[np.float32]:
+    """Return the stored audio (T,) of a clip in a dataset's folder, at a sample rate.
+
+    Raises
+    ------
+    DataError
+        If the file is gone or has changed.
+    """
+    from samplemind_core.audio.decode import decode
+
+    # The file passed the limits of its import; a limit lowered since then must not lock it out.
+    limits = Limits(max_file_mb=4_096, max_clip_s=86_400)
+    try:
+        decoded = decode(folder / (clip.file or ""), sample_rate_hz, name=clip.name, limits=limits)
+    except AudioError as error:
+        raise DataError(
+            f"The stored file of clip '{clip.name}' in dataset '{clip.dataset_id}' can no longer be used: "
+            f"{error.problem}",
+            "Import the dataset again.",
+        ) from error
+    if decoded.content_hash != clip.content_hash:
+        raise DataError(
+            f"The stored file of clip '{clip.name}' has changed since its import.", "Import the dataset again."
+        )
+    return decoded.waveform
 
 
 def _fixed(dataset: Dataset, features: FeatureConfig) -> DataError:

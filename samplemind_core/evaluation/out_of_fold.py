@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from samplemind_core.config import RunConfig
-from samplemind_core.errors import DataError, NotFoundError, StorageError
+from samplemind_core.errors import DataError, NotFoundError, StoppedError, StorageError
 from samplemind_core.evaluation.judging import Judged, from_logits
 from samplemind_core.files import write_atomic
 from samplemind_core.store.records import Clip, Dataset, Epoch, Run
@@ -156,7 +156,7 @@ def cross_validate(
         kept, mine = folder / f"{name}.npz", folds == fold
         if not kept.exists():
             said = _train_fold(
-                config, clips, rows, folds, (fold, (fold + 1) % total), folder / name, settings,
+                config, clips, rows, folds, (fold, (fold + 1) % total), folder / name, store, settings,
                 _Observer(report, should_stop, fold, total, config.train.epochs),
             )  # fmt: skip
             if said is None:
@@ -242,6 +242,12 @@ class _Observer(Silent):
     def should_stop(self) -> bool:
         return self._should_stop()
 
+    def on_preparing(self, done: int, total: int | None, what: str) -> None:
+        """Report what comes before a fold's first epoch; raises to stop."""
+        self._report(done, total, what)
+        if self._should_stop():
+            raise StoppedError("Stopped on request.", "Resume goes on where it was.")
+
     def on_epoch(self, epoch: Epoch) -> None:
         done = self._fold * self._epochs + epoch.epoch
         # One stage for all folds, so that the time to go is that of all.
@@ -255,12 +261,14 @@ def _train_fold(
     folds: npt.NDArray[np.int64],
     held: tuple[int, int],
     folder: Path,
+    store: Store,
     settings: Settings,
     observer: _Observer,
 ) -> npt.NDArray[np.float32] | None:
     from samplemind_core.training.predictions import compute_logits
     from samplemind_core.training.trainer import Trainer
     from samplemind_core.training.training_data import TrainingData
+    from samplemind_core.training.variants import with_variants
 
     test, val = held
     data = TrainingData(
@@ -271,6 +279,10 @@ def _train_fold(
         class_names=clips.class_names,
         description={"fingerprint": f"{clips.dataset.fingerprint} fold {test}"},
     )
+    try:
+        data = with_variants(data, config, settings.root, store, clips, observer.on_preparing)
+    except StoppedError:
+        return None
     trainer = Trainer(config, data, folder, observer, device=settings.device)
     if (folder / "last.safetensors").exists():
         trainer.restore(folder / "last.safetensors")

@@ -7,6 +7,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,9 +39,10 @@ def submit_search(
     store: Store, tasks: Tasks, dataset: Dataset, plan: Plan, num_trials: int, name: str, owner: str, *, start: bool
 ) -> Search:
     """Store a search and queue the task that does it; see :meth:`samplemind_core.workspace.Workspace.search`."""
-    from samplemind_core.data.dataset import require_one_label
+    from samplemind_core.data.dataset import fitted, require_one_label
 
     require_one_label(dataset, "A search")
+    plan = replace(plan, config=fitted(plan.config, dataset))
     plan.check()
     _check_trials(num_trials)
     search_id = uuid.uuid4().hex[:12]
@@ -190,6 +192,7 @@ def _train(
 ) -> str:
     from samplemind_core.training.trainer import Trainer
     from samplemind_core.training.training_data import TrainingData
+    from samplemind_core.training.variants import with_variants
 
     data = TrainingData(
         log_mel=clips.log_mel,
@@ -199,7 +202,14 @@ def _train(
         class_names=clips.class_names,
         description={"fingerprint": f"{clips.dataset.fingerprint} part {number}"},
     )
-    trainer = Trainer(config, data, folder, told, device=context.workspace.settings.device)
+    space = context.workspace
+
+    def making(done: int, total: int | None, what: str) -> None:
+        context.progress(done, total, what)
+        context.check()
+
+    data = with_variants(data, config, space.root, space.store, clips, making)
+    trainer = Trainer(config, data, folder, told, device=space.settings.device)
     last = folder / "last.safetensors"
     if last.exists():
         trainer.restore(last)

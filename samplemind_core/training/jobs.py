@@ -236,6 +236,7 @@ def _train(store: Store, settings: Settings, run: Run, observer: StoreObserver) 
     from samplemind_core.training.clip_record import ClipRecord
     from samplemind_core.training.trainer import Trainer
     from samplemind_core.training.training_data import TrainingData
+    from samplemind_core.training.variants import with_variants
 
     config = RunConfig.model_validate(run.config)
     # A run goes on with what it began with, whatever the dataset became meanwhile.
@@ -253,9 +254,12 @@ def _train(store: Store, settings: Settings, run: Run, observer: StoreObserver) 
             lambda: load_clips(settings.root, store, dataset, config.features, progress=features_progress),
             observer.log,
         )
+        plain = TrainingData.of(clips)
+        data = patiently(
+            lambda: with_variants(plain, config, settings.root, store, clips, features_progress), observer.log
+        )
     except _StoppedError:
         return "stopped", "Stopped on request before the first epoch.", None
-    data = TrainingData.of(clips)
     folder = run_folder(settings, run.id) / "checkpoints"
     record = None
     if not data.several_labels:  # it notes the one class that each clip was called

@@ -44,6 +44,7 @@ from samplemind_core.training.places import MIXUP, epoch_order, place_chance, pl
 from samplemind_core.training.schedule import Plateau, planned_lr, should_stop_early
 from samplemind_core.training.training_data import TrainingData, check
 from samplemind_core.training.twins import twin_share
+from samplemind_core.training.variants import Pool
 
 EVAL_BATCH = 256
 SAVE_LAST_EVERY_S = 5.0
@@ -99,7 +100,8 @@ class Trainer:
         self.optimizer = build_optimizer(config.train, self.model)
         self.plateau = Plateau(config.train.plateau_factor, config.train.plateau_patience)
 
-        self.feed = Feed(data.log_mel, data.targets, self.device)
+        self.pool = Pool(data, config.augment.variants)
+        self.feed = Feed(self.pool.log_mel, self.pool.targets, self.device)
         self.generator = torch.Generator(self.device)
         self.val_rows = torch.from_numpy(data.val_rows)
         self.probe_rows = probe_sample(data.train_rows, len(data.val_rows), config.train.seed)
@@ -423,9 +425,10 @@ class Trainer:
         return log_mel, targets
 
     def order(self, epoch: int) -> Tensor:
-        """Return the training rows in the order of an epoch."""
+        """Return the rows that an epoch trains on, in their order: each training clip or a variant of it."""
         balance = self.data.targets[self.data.train_rows] if self.train_config.class_balance == "sampler" else None
-        return epoch_order(torch.from_numpy(self.data.train_rows), self.train_config.seed, epoch, balance)
+        rows = epoch_order(torch.from_numpy(self.data.train_rows), self.train_config.seed, epoch, balance)
+        return self.pool.drawn(rows, self.train_config.seed, epoch)
 
     def _reseed(self, *place: int) -> None:
         seed = place_seed(self.train_config.seed, *place)

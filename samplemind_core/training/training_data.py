@@ -21,7 +21,9 @@ class TrainingData:
 
     ``log_mel`` (N, 1, n_mels, frames) in dB; ``targets`` (N,) int64, or (N, C) of 0 and 1 where clips have
     several labels; rows of each split (n,) int64.
-    ``description`` goes into every checkpoint: the dataset's id, name, fingerprint.
+    ``description`` goes into every checkpoint: the dataset's id, name, fingerprint. ``variants``
+    (V·n, 1, n_mels, frames), variant by variant of the n training clips, where a run asks for any; see
+    :func:`~samplemind_core.training.variants.with_variants`.
     """
 
     log_mel: np.ndarray
@@ -30,6 +32,7 @@ class TrainingData:
     val_rows: np.ndarray
     class_names: tuple[str, ...]
     description: dict[str, Any]
+    variants: np.ndarray | None = None
 
     @classmethod
     def of(cls, clips: ClipData) -> TrainingData:
@@ -55,13 +58,21 @@ def check(config: RunConfig, data: TrainingData) -> None:
     Raises
     ------
     TrainingError
-        If a split is empty or the spectrograms do not have the shape that the configuration says.
+        If a split is empty, the spectrograms do not have the shape that the configuration says, or the variants
+        that it asks for are not there.
     """
     expected = (len(data.targets), *config.features.shape)
     if data.log_mel.shape != expected:
         raise TrainingError(
             f"Expected spectrograms of shape {expected}, got {data.log_mel.shape}.",
             "The feature cache belongs to other settings; delete the dataset's cache folder and start again.",
+        )
+    wanted = (config.augment.variants * len(data.train_rows), *config.features.shape)
+    found = (0, *config.features.shape) if data.variants is None else data.variants.shape
+    if found != wanted:
+        raise TrainingError(
+            f"Expected variants of shape {wanted}, got {found}.",
+            "Make them before the run starts, or set the number of variants to 0.",
         )
     for name, rows in (("training", data.train_rows), ("validation", data.val_rows)):
         if len(rows) == 0:
