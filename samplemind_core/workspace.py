@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from samplemind_core.store import Search
     from samplemind_core.training.batch_finder import BatchSearch
     from samplemind_core.training.clip_record import ClipHistory
+    from samplemind_core.training.examples import Example
     from samplemind_core.training.jobs import Listener
     from samplemind_core.training.lr_finder import LrCurve
     from samplemind_core.training.run_list import RunSummary
@@ -221,6 +222,12 @@ class Workspace:
 
         rate = self.store.datasets.clip(clip_id).sample_rate_hz or 44_100
         return hear(self._decoded(clip_id, rate), rate, features or USUAL_FEATURES)
+
+    def augmented(self, clip_id: int, config: RunConfig, seed: int = 0) -> tuple[Example, ...]:
+        """Return a clip as a run's epochs may have it; see :func:`training.examples.augmented_examples`."""
+        from samplemind_core.training.examples import augmented_examples
+
+        return augmented_examples(self._decoded(clip_id, config.features.sample_rate_hz), config, seed=seed)
 
     def health(
         self,
@@ -444,8 +451,10 @@ class Workspace:
     def _training_data(self, dataset: Dataset, config: RunConfig, progress: Progress | None) -> TrainingData:
         from samplemind_core.data.dataset import load_clips
         from samplemind_core.training.training_data import TrainingData
+        from samplemind_core.training.variants import with_variants
 
-        return TrainingData.of(load_clips(self.root, self.store, dataset, config.features, progress))
+        clips = load_clips(self.root, self.store, dataset, config.features, progress)
+        return with_variants(TrainingData.of(clips), config, self.root, self.store, clips, progress)
 
     def stop(self, run: str, by: str = "", *, pause: bool = False) -> None:
         """Ask a run to finish its batch, save and end, or pause; a queued one leaves the queue."""

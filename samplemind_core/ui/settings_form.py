@@ -26,8 +26,11 @@ def settings_form(start: RunConfig) -> RunConfig:
     """
     values = flatten(start)
     # What is chosen here belongs to where it started from: another preset, or a link, brings its own values.
+    # The amount of augmentation has a control of its own, and choosing another one leaves the rest as it is.
     known = PRESETS.get(start.preset)
-    key = start.preset if known and known.config == start else f"{start.preset}-{fingerprint(start)[:8]}"
+    rest = start if known is None else start.model_copy(update={"augment": known.config.augment})
+    key = start.preset if known and known.config == rest else f"{start.preset}-{fingerprint(rest)[:8]}"
+    amount = key if rest == start else f"{key}-{fingerprint(start.augment)[:8]}"
     chosen: dict[str, Any] = {}
     with st.container(horizontal=True):
         for path in COMMON:
@@ -42,7 +45,7 @@ def settings_form(start: RunConfig) -> RunConfig:
                 for name in SECTIONS[section].model_fields:
                     path = f"{section}.{name}"
                     if path not in COMMON:
-                        chosen[path] = _field(key, path, values[path])
+                        chosen[path] = _field(amount if section == "augment" else key, path, values[path])
     return apply_changes(start, {path: value for path, value in chosen.items() if value != values[path]})
 
 

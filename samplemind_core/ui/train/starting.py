@@ -14,6 +14,7 @@ from samplemind_core.ui.lr_finder import lr_finder_section
 from samplemind_core.ui.places import link
 from samplemind_core.ui.settings_form import settings_form
 from samplemind_core.ui.state import choose, error_boundary, owner, workspace
+from samplemind_core.ui.train.augmenting import choose_amount, what_it_hears
 from samplemind_core.ui.train.costing import cost_line
 from samplemind_core.ui.train.differences import difference_table, differences
 from samplemind_core.ui.train.window_advice import window_advice
@@ -35,12 +36,13 @@ def new_run(cancellable: bool) -> None:
     start = choose_start(origin)
     config = None
     with error_boundary():
-        config = settings_form(filled_in(start, origin))
+        config = settings_form(choose_amount(filled_in(start, origin)))
     if config is not None:
         window_advice(start, config, dataset)
         # What else helps to choose settings stands here: one call each, given the dataset and the settings as they are.
         lr_finder_section(dataset_id, config)
         what_changed(config, dataset, origin)
+        what_it_hears(config, dataset)
     notes, tags = beside_it()
     if config is not None:
         cost_line(dataset, config)
