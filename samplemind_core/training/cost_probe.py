@@ -43,6 +43,8 @@ def measure(request: Mapping[str, Any]) -> Cost:
     from samplemind_core.training.training_data import TrainingData
 
     config = RunConfig.model_validate(request["config"])
+    # A step on a variant costs what a step on a clip does; made-up clips have no waveforms to make any of.
+    config = config.model_copy(update={"augment": config.augment.model_copy(update={"variants": 0})})
     size, num_classes = int(request["batch_size"]), int(request["num_classes"])
     total = size + JUDGED_CLIPS
     rng = np.random.default_rng(0)
