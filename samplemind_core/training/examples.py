@@ -78,7 +78,7 @@ def augmented_examples(
         if settings.variants:
             sound = stacked([needed(waveform, settings, features)], settings, features)
             made = torch.rand(count, generator=generator).numpy() >= 1 / (settings.variants + 1)
-            for row in np.flatnonzero(made):
+            for row in np.flatnonzero(made).tolist():
                 sounds[row] = changed(sound, settings, features, generator)[0].numpy()
         front_end = LogMel(features)
         before = front_end(torch.from_numpy(sounds))
