@@ -32,6 +32,7 @@ from samplemind_core.data.incoming import dataset_folder, storage_errors
 from samplemind_core.errors import DataError
 from samplemind_core.store.records import Clip
 from samplemind_core.training.places import place_seed
+from samplemind_core.training.streaming import RowReader
 from samplemind_core.training.training_data import TrainingData
 
 if TYPE_CHECKING:
@@ -132,6 +133,7 @@ class Stacked:
 
     def __init__(self, first: npt.NDArray[Any], second: npt.NDArray[Any]) -> None:
         self._first, self._second = first, second
+        self._readers = RowReader(first), RowReader(second)
         self.shape = (len(first) + len(second), *first.shape[1:])
         self.dtype = first.dtype
         self.nbytes = first.nbytes + second.nbytes
@@ -141,13 +143,10 @@ class Stacked:
         return len(self._first) + len(self._second)
 
     def __getitem__(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-        rows = np.asarray(rows)
         later = rows >= len(self._first)
-        if not later.any():
-            return np.asarray(self._first[rows])
         result = np.empty((len(rows), *self.shape[1:]), self.dtype)
-        result[~later] = self._first[rows[~later]]
-        result[later] = self._second[rows[later] - len(self._first)]
+        result[~later] = self._readers[0].read(rows[~later])
+        result[later] = self._readers[1].read(rows[later] - len(self._first))
         return result
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
