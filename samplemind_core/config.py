@@ -381,6 +381,18 @@ class RunConfig(Config):
     augment: AugmentConfig = AugmentConfig()
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
+
+    @model_validator(mode="after")
+    def _within_the_front_end(self) -> Self:
+        features, augment = self.features, self.augment
+        for name, value, limit, what in (
+            ("noise_snr_db", augment.noise_snr_db, features.top_db, "top_db"),
+            ("band_limit_hz", augment.band_limit_hz, features.max_hz, "the highest band, in Hz"),
+            ("wave_band_limit_hz", augment.wave_band_limit_hz, features.sample_rate_hz / 2, "half the sample rate"),
+        ):
+            if value >= limit:
+                raise ValueError(f"{name} must be below {what} ({limit:g}), got {value:g}; 0 switches it off")
+        return self
     extended_at: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         (), description="Epochs after which the run was extended; no setting, set by extending it."
     )

@@ -6,7 +6,6 @@ import pytest
 
 from samplemind_core.config import AUGMENT_PRESETS, PRESETS, RunConfig, fingerprint
 
-
 PATIENCE_S = 120.0  # phases are guessed for every example
 
 
