@@ -78,6 +78,12 @@ def run_configs(draw: st.DrawFn) -> RunConfig:
         features["fmax_hz"] = min(features["fmax_hz"], nyquist)
     if features["fmin_hz"] >= (features["fmax_hz"] or nyquist):
         features["fmin_hz"] = 0.0
+    # And what augmentation and the front end do.
+    augment = data["augment"]
+    augment["noise_snr_db"] = min(augment["noise_snr_db"], features["top_db"] / 2)
+    augment["band_limit_hz"] = min(augment["band_limit_hz"], (features["fmax_hz"] or nyquist) / 2)
+    augment["wave_band_limit_hz"] = min(augment["wave_band_limit_hz"], nyquist / 2)
+    augment["wave_eq_db"] = max(augment["wave_eq_db"], 1.0 if augment["variants"] else 0.0)
     return RunConfig.model_validate(data)
 
 

@@ -78,7 +78,7 @@ def test_examples_are_shown_and_made_anew(visit, space, sounds):
 def test_settings_that_cannot_be_are_told_in_place(visit, space, sounds):
     app = opened(visit, dataset=sounds.id, preset="tutorial", set="augment.band_limit_hz=12000")
     assert not app.exception
-    assert any("band_limit_hz" in error.value for error in app.error)
+    assert any("band" in error.value.lower() for error in app.error), [error.value for error in app.error]
 
 
 def test_examples_are_what_training_makes(space, sounds):
