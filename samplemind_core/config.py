@@ -382,6 +382,15 @@ class RunConfig(Config):
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
 
+    extended_at: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (), description="Epochs after which the run was extended; no setting, set by extending it."
+    )
+
+    @property
+    def planned_epochs(self) -> int:
+        """How many epochs were planned before anybody extended the run."""
+        return self.extended_at[0] if self.extended_at else self.train.epochs
+
     @model_validator(mode="after")
     def _within_the_front_end(self) -> Self:
         features, augment = self.features, self.augment
@@ -393,14 +402,6 @@ class RunConfig(Config):
             if value >= limit:
                 raise ValueError(f"{name} must be below {what} ({limit:g}), got {value:g}; 0 switches it off")
         return self
-    extended_at: tuple[Annotated[int, Field(ge=1)], ...] = Field(
-        (), description="Epochs after which the run was extended; no setting, set by extending it."
-    )
-
-    @property
-    def planned_epochs(self) -> int:
-        """How many epochs were planned before anybody extended the run."""
-        return self.extended_at[0] if self.extended_at else self.train.epochs
 
 
 SECTIONS: dict[str, type[Config]] = {
