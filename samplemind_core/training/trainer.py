@@ -191,10 +191,14 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
 
+        count = len(targets)
+        if count == 1:
+            # The last clip of an epoch may be alone, and a batch norm needs two points to measure: it is heard twice.
+            log_mel, targets = torch.cat([log_mel, log_mel]), torch.cat([targets, targets])
         log_mel, soft_targets = self._augment(log_mel, targets)
         logits = self._forward(self.model, log_mel)
         loss = self._loss(logits, soft_targets)
-        hits = self.objective.correct(logits.mean(dim=1) if logits.ndim == 3 else logits, soft_targets).sum()
+        hits = self.objective.correct(logits.mean(dim=1) if logits.ndim == 3 else logits, soft_targets)[:count].sum()
         # The step's one wait for the device: the loss is checked before it is used.
         value, correct = torch.stack([loss.detach(), hits.to(loss.dtype)]).tolist()
         if not np.isfinite(value):
@@ -211,9 +215,9 @@ class Trainer:
         if self.moving is not None:
             self.moving.move(ema_decay(config.ema_decay, step))
 
-        self.totals.loss += value * len(targets)
+        self.totals.loss += value * count
         self.totals.correct += int(correct)
-        self.totals.clips += len(targets)
+        self.totals.clips += count
 
     # -- measuring -------------------------------------------------------------------------------
 

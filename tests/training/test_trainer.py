@@ -74,6 +74,24 @@ def test_losses_are_averaged_over_clips_not_batches(tmp_path: Path) -> None:
     assert epoch.train_loss != pytest.approx((np.mean(losses[:32]) + np.mean(losses[32:])) / 2, abs=1e-6)
 
 
+def test_a_clip_that_is_left_alone_at_the_end_of_an_epoch_is_learnt_too(tmp_path: Path) -> None:
+    # The maps of this network shrink to one point: batch norm refuses to measure one clip of them.
+    config = tiny_config(duration_s=0.3, batch_size=47, epochs=1, mixup_alpha=0.2)
+    data = tiny_data(config)
+    assert len(data.train_rows) == 48
+    trainer = Trainer(config, data, tmp_path, Memory())
+    seen = []
+    step = trainer.train_step
+    trainer.train_step = lambda log_mel, targets: (seen.append(len(targets)), step(log_mel, targets))
+    trainer.fit()
+    assert seen == [47, 1]
+    assert 0 <= trainer.history[0].train_accuracy <= 1
+    alone = Trainer(config, data, tmp_path / "alone", Memory())
+    alone.model.train()
+    alone.train_step(*alone.feed.batch(torch.from_numpy(data.train_rows[:1])))
+    assert alone.totals.clips == 1
+
+
 @pytest.mark.parametrize(
     "changes",
     [
