@@ -69,7 +69,10 @@ def _field(group: str, path: str, value: Any) -> Any:
     options = tuple(NETWORKS) if path == "model.name" else schema.get("enum")
     if options:
         options = options if value in options else [*options, value]  # a link may name what no preset does
-        return st.selectbox(label, options, index=list(options).index(value), **shared)
+        titles = NETWORKS if path == "model.name" else {}
+        return st.selectbox(
+            label, options, index=list(options).index(value), format_func=lambda name: titles.get(name, name), **shared
+        )
     if schema["type"] == "boolean":
         return st.toggle(label, value, **shared)
     if schema["type"] == "string":
