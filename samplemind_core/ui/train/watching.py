@@ -88,6 +88,7 @@ def charts(run: Run, runs: list[Run]) -> None:
     with left, st.container(border=True):
         hints.section("Loss", "loss")
         live_chart(run.id, "loss", key=f"loss-{run.id}", log=log, **shared)
+        hints.hint("overfitting")
     with right, st.container(border=True):
         if workspace().dataset(run.dataset_id).multi_label:
             hints.section("Mean average precision", "map")
