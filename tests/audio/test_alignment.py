@@ -124,6 +124,7 @@ class Listener:
     """Stands for a classifier: remembers the windows it is given."""
 
     can_refuse = False
+    thresholds = None
     answer_names = ("a", "b")
 
     def __init__(self, features: FeatureConfig) -> None:
