@@ -66,10 +66,14 @@ def move_everything(page: Page, main: Locator) -> int:
         button.first.click()
         moved += 1
         if key.endswith("-run"):
-            # It may be over before it can be stopped.
+            # It may be over before it can be stopped. A click on a button that is just being redrawn is lost.
             over = main.locator(f".st-key-{key} button[disabled]")
             stop = main.locator(f".st-key-{key.removesuffix('-run')}-stop button")
-            expect(over.or_(stop).first).to_be_visible()
+            try:
+                expect(over.or_(stop).first).to_be_visible(timeout=15_000)
+            except AssertionError:
+                button.first.click()
+                expect(over.or_(stop).first).to_be_visible()
             with suppress(PlaywrightTimeout):
                 stop.click(timeout=5_000)
         settled(page)
