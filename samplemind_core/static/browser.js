@@ -32,6 +32,7 @@ class Browser {
     this.voices = new Map(); // clip id: what plays it
     this.drawn = new Map(); // row number: its element
     this.selected = new Map(); // clip id: row
+    this.selecting = false; // all of them: their ids are on their way
     this.total = null;
     this.active = 0;
     this.anchor = 0;
@@ -349,10 +350,10 @@ class Browser {
     }
     this.grid.setAttribute('aria-activedescendant', `sb-row-${this.active}`);
     const number = this.selected.size;
-    this.chosen.textContent = number ? `${number.toLocaleString('en')} selected` : 'Marked sample';
+    this.chosen.textContent = this.selecting ? 'Selecting …' : number ? `${number.toLocaleString('en')} selected` : 'Marked sample';
     this.none.hidden = !number;
-    this.all.checked = number > 0 && number === this.total;
-    this.all.indeterminate = number > 0 && number !== this.total;
+    this.all.checked = this.selecting || (number > 0 && number === this.total);
+    this.all.indeterminate = !this.selecting && number > 0 && number !== this.total;
     this.all.setAttribute('aria-label', `Select all ${counted(this.total ?? 0)}`);
     const rows = this.targets();
     this.excludeButton.textContent = rows.length && rows.every(row => row.excluded) ? 'Include' : 'Exclude';
@@ -360,6 +361,7 @@ class Browser {
   }
 
   targets() {
+    if (this.selecting) return []; // who asks for all must not get the marked one meanwhile
     if (this.selected.size) return [...this.selected.values()];
     const row = this.total ? this.row(this.active) : null;
     return row ? [row] : [];
@@ -394,12 +396,15 @@ class Browser {
   }
 
   async selectAll() {
+    this.selecting = true;
+    this.mark();
     try {
       const { ids } = await this.get('ids', this.filters);
       const known = new Map([...this.pages.values()].filter(Array.isArray).flat().map(row => [row.id, row]));
       this.selected = new Map(ids.map(id => [id, known.get(id) ?? { id }]));
-      this.mark();
     } catch (error) { this.say(error.message, true); }
+    this.selecting = false;
+    this.mark();
   }
 
   clear() {
@@ -482,6 +487,7 @@ class Browser {
   // Changes wait for each other: each is made to the version that the one before left.
   edit(action, value = '') {
     const ids = action === 'undo' || action === 'redo' ? [] : this.targets().map(row => row.id);
+    if (!ids.length && action !== 'undo' && action !== 'redo') return this.edits;
     const single = ids.length === 1 && !this.selected.size;
     this.edits = this.edits.then(() => this.send(action, ids, value, single));
     return this.edits;
