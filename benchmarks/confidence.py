@@ -22,7 +22,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.folds import Silent
 from benchmarks.machine import machine_line
 from benchmarks.measure import table
 from samplemind_core import Workspace, build_config
@@ -38,6 +37,7 @@ from samplemind_core.inference.novelty import Looks, Novelty, Taps, fit_novelty
 from samplemind_core.inference.outliers import altered_clips, synthetic_waveforms
 from samplemind_core.inference.trust import ACCEPTED, COVERAGE, NUM_ALTERED, NUM_MADE, Seen, see
 from samplemind_core.training.checkpoints import load_model
+from samplemind_core.training.observer import Silent
 from samplemind_core.training.temperature import fit_temperature
 from samplemind_core.training.trainer import Trainer
 from samplemind_core.training.training_data import TrainingData
@@ -115,7 +115,7 @@ def prepare(
         data = TrainingData(
             clips.log_mel, targets, splits["train"], splits["val"], class_names, {"fingerprint": "fold"}
         )
-        Trainer(config, data, folder, Silent()).fit()  # type: ignore[arg-type]
+        Trainer(config, data, folder, Silent()).fit()
     if not kept.exists():
         model, _ = load_model(checkpoint)
         front_end, top_db = LogMel(config.features), config.features.top_db

@@ -28,21 +28,11 @@ from samplemind_core.data.dataset import ClipData, load_clips
 from samplemind_core.data.sources import ImportOptions
 from samplemind_core.evaluation.metrics import Evaluation, evaluate_logits
 from samplemind_core.evaluation.out_of_fold import assign_folds
+from samplemind_core.training.observer import Silent
 from samplemind_core.training.predictions import compute_logits
 from samplemind_core.training.trainer import Trainer
 from samplemind_core.training.training_data import TrainingData
 from samplemind_core.training.variants import with_variants
-
-
-class Silent:
-    """An observer that hears nothing and never stops."""
-
-    def should_stop(self) -> bool:
-        """Return False."""
-        return False
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *args, **kwargs: None
 
 
 def chosen_by(
@@ -70,17 +60,10 @@ def run_fold(
     workspace: Workspace | None = None,
 ) -> Evaluation:
     """Train without the clips to test and return the evaluation on them, or on those that chose the epoch."""
-    data = TrainingData(
-        log_mel=clips.log_mel,
-        targets=clips.targets,
-        train_rows=np.flatnonzero(~test & ~val),
-        val_rows=np.flatnonzero(val),
-        class_names=clips.class_names,
-        description={"fingerprint": "folds"},
-    )
+    data = TrainingData.of_rows(clips, np.flatnonzero(~test & ~val), np.flatnonzero(val), "fold")
     if workspace is not None:  # which variants are made in
         data = with_variants(data, config, workspace.root, workspace.store, clips)
-    Trainer(config, data, folder, Silent()).fit()  # type: ignore[arg-type]
+    Trainer(config, data, folder, Silent()).fit()
     rows = np.flatnonzero(val if on_val else test)
     logits = compute_logits(folder / "best.safetensors", clips.log_mel, rows)
     return evaluate_logits(logits, clips.targets[rows], clips.class_names)

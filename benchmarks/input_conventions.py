@@ -22,7 +22,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.folds import Silent
 from benchmarks.machine import machine_line
 from samplemind_core import Workspace, build_config
 from samplemind_core.audio import transforms
@@ -34,6 +33,7 @@ from samplemind_core.data.dataset import ClipData, load_clips
 from samplemind_core.data.incoming import dataset_folder
 from samplemind_core.data.sources import ImportOptions
 from samplemind_core.training.checkpoints import load_model
+from samplemind_core.training.observer import Silent
 from samplemind_core.training.trainer import Trainer
 from samplemind_core.training.training_data import TrainingData
 
@@ -73,15 +73,7 @@ def log_mels(sounds: list[NDArray[np.float32]], change: Change, features: Featur
 
 def train(config: RunConfig, clips: ClipData, folder: Path) -> Path:
     """Train on the dataset's own split and return the best checkpoint."""
-    data = TrainingData(
-        log_mel=clips.log_mel,
-        targets=clips.targets,
-        train_rows=clips.indices("train"),
-        val_rows=clips.indices("val"),
-        class_names=clips.class_names,
-        description={"fingerprint": "conventions"},
-    )
-    Trainer(config, data, folder, Silent()).fit()  # type: ignore[arg-type]
+    Trainer(config, TrainingData.of(clips), folder, Silent()).fit()
     return folder / "best.safetensors"
 
 

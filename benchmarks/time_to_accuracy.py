@@ -31,6 +31,7 @@ from samplemind_core.data.dataset import ClipData, load_clips
 from samplemind_core.data.sources import ImportOptions
 from samplemind_core.models import build_model
 from samplemind_core.store import Dataset, Epoch
+from samplemind_core.training.observer import Silent
 from samplemind_core.training.schedule import should_stop_early
 from samplemind_core.training.trainer import Trainer
 from samplemind_core.training.training_data import TrainingData
@@ -125,16 +126,9 @@ def judge(
 ) -> None:
     """Train with a preset and print its line."""
     clips = load_clips(workspace.root, workspace.store, dataset, config.features)
-    data = TrainingData(
-        log_mel=clips.log_mel,
-        targets=clips.targets,
-        train_rows=clips.indices("train"),
-        val_rows=clips.indices("val"),
-        class_names=clips.class_names,
-        description={"fingerprint": "time to accuracy"},
-    )
+    data = TrainingData.of(clips)
     clock = Clock()
-    Trainer(config, data, folder, clock).fit()  # type: ignore[arg-type]
+    Trainer(config, data, folder, clock).fit()
     reached = next(((epoch, at) for epoch, at in clock.epochs if epoch.val_accuracy >= wanted), None)
     all_s = clock.epochs[-1][1]
     speed = len(data.train_rows) * len(clock.epochs) / all_s
@@ -148,27 +142,20 @@ def judge(
     print(f"| {' | '.join(map(str, row))} |", flush=True)
 
 
-class Clock:
+class Clock(Silent):
     """An observer that notes when each epoch ended, in seconds since training began."""
 
     def __init__(self) -> None:
         self.epochs: list[tuple[Epoch, float]] = []
         self.started = 0.0
 
-    def on_start(self, *_: Any) -> None:
+    def on_start(self, device: str, num_parameters: int) -> None:
         """Start the clock: the network is built."""
         self.started = time.perf_counter()
 
     def on_epoch(self, epoch: Epoch) -> None:
         """Note an epoch."""
         self.epochs.append((epoch, time.perf_counter() - self.started))
-
-    def should_stop(self) -> bool:
-        """Return False."""
-        return False
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *args, **kwargs: None
 
 
 if __name__ == "__main__":

@@ -271,14 +271,8 @@ def _train_fold(
     from samplemind_core.training.variants import with_variants
 
     test, val = held
-    data = TrainingData(
-        log_mel=clips.log_mel,
-        targets=clips.targets,
-        train_rows=rows[(folds != test) & (folds != val)],
-        val_rows=rows[folds == val],
-        class_names=clips.class_names,
-        description={"fingerprint": f"{clips.dataset.fingerprint} fold {test}"},
-    )
+    learnt = rows[(folds != test) & (folds != val)]
+    data = TrainingData.of_rows(clips, learnt, rows[folds == val], f"fold {test}")
     try:
         data = with_variants(data, config, settings.root, store, clips, observer.on_preparing)
     except StoppedError:

@@ -194,14 +194,7 @@ def _train(
     from samplemind_core.training.training_data import TrainingData
     from samplemind_core.training.variants import with_variants
 
-    data = TrainingData(
-        log_mel=clips.log_mel,
-        targets=clips.targets,
-        train_rows=fold[0],
-        val_rows=fold[1],
-        class_names=clips.class_names,
-        description={"fingerprint": f"{clips.dataset.fingerprint} part {number}"},
-    )
+    data = TrainingData.of_rows(clips, *fold, f"part {number}")
     space = context.workspace
 
     def making(done: int, total: int | None, what: str) -> None:

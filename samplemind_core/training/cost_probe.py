@@ -27,18 +27,12 @@ MIN_STEPS, MAX_STEPS, STEPS_S = 3, 20, 3.0
 JUDGED_CLIPS = 128
 
 
-class Quiet:
-    """An observer that nobody listens to."""
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *values: False
-
-
 def measure(request: Mapping[str, Any]) -> Cost:
     """Train a few steps on made-up clips and judge some; return what that took."""
     import torch
 
     from samplemind_core.training.device import describe
+    from samplemind_core.training.observer import Silent
     from samplemind_core.training.trainer import Trainer
     from samplemind_core.training.training_data import TrainingData
 
@@ -60,7 +54,7 @@ def measure(request: Mapping[str, Any]) -> Cost:
         description={},
     )
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(config, data, Path(folder), Quiet(), device=str(request["device"]))
+        trainer = Trainer(config, data, Path(folder), Silent(), device=str(request["device"]))
         trainer.model.train()
         rows = torch.arange(size)
         seconds: list[float] = []

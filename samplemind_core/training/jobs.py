@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samplemind_core.config import RunConfig
-from samplemind_core.errors import SampleMindError, StorageError
+from samplemind_core.errors import SampleMindError, StoppedError, StorageError
 from samplemind_core.files import drop_partial
 from samplemind_core.settings import Settings
 from samplemind_core.store import Epoch, Run, Store
@@ -247,7 +247,7 @@ def _train(store: Store, settings: Settings, run: Run, observer: StoreObserver) 
     def features_progress(done: int, total: int | None, what: str) -> None:
         observer.on_progress({"stage": what, "step": done, "steps": total or 0})
         if observer.should_stop():
-            raise _StoppedError
+            raise StoppedError("Stopped on request before the first epoch.", "Resume goes on where it was.")
 
     try:
         clips = patiently(
@@ -258,8 +258,8 @@ def _train(store: Store, settings: Settings, run: Run, observer: StoreObserver) 
         data = patiently(
             lambda: with_variants(plain, config, settings.root, store, clips, features_progress), observer.log
         )
-    except _StoppedError:
-        return "stopped", "Stopped on request before the first epoch.", None
+    except StoppedError as stop:
+        return "stopped", stop.problem, None
     folder = run_folder(settings, run.id) / "checkpoints"
     record = None
     if not data.several_labels:  # it notes the one class that each clip was called
@@ -319,7 +319,3 @@ def _call_after_training(store: Store, settings: Settings, run: Run, log: loggin
         log.warning("confidence could not be measured: %s", error)
     except Exception:
         log.exception("confidence could not be measured")
-
-
-class _StoppedError(Exception):
-    """Leaves the preparation of features when Stop was pressed."""

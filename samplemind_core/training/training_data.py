@@ -37,14 +37,18 @@ class TrainingData:
     @classmethod
     def of(cls, clips: ClipData) -> TrainingData:
         """Return the training and validation clips of a dataset's version."""
-        return cls(
-            log_mel=clips.log_mel,
-            targets=clips.targets,
-            train_rows=clips.indices("train"),
-            val_rows=clips.indices("val"),
-            class_names=clips.class_names,
-            description=describe_dataset(clips.dataset.as_dict()),
-        )
+        return cls._of(clips, clips.indices("train"), clips.indices("val"), describe_dataset(clips.dataset.as_dict()))
+
+    @classmethod
+    def of_rows(cls, clips: ClipData, train_rows: np.ndarray, val_rows: np.ndarray, part: str) -> TrainingData:
+        """Return clips of a dataset's version that are split otherwise than in it; ``part`` names the split."""
+        return cls._of(clips, train_rows, val_rows, {"fingerprint": f"{clips.dataset.fingerprint} {part}"})
+
+    @classmethod
+    def _of(
+        cls, clips: ClipData, train_rows: np.ndarray, val_rows: np.ndarray, description: dict[str, Any]
+    ) -> TrainingData:
+        return cls(clips.log_mel, clips.targets, train_rows, val_rows, clips.class_names, description)
 
     @property
     def several_labels(self) -> bool:

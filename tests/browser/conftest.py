@@ -9,8 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,8 @@ from urllib.request import urlopen
 import psutil
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect, sync_playwright
+
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 # Read now: a fixture for all tests clears what the environment says to the product.
@@ -35,14 +36,6 @@ def environment(workspace: Path) -> dict[str, str]:
     """Return the environment of a process that works on a workspace of the tests."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("SAMPLEMIND_", "STREAMLIT_"))}
     return kept | {"SAMPLEMIND_WORKSPACE": str(workspace), "SAMPLEMIND_DEVICE": "cpu", "OMP_NUM_THREADS": "1"}
-
-
-def wait_until(fact: Callable[[], object], what: str, deadline_s: float = 60.0) -> None:
-    """Ask again until ``fact()`` holds; fail with ``what`` after the deadline."""
-    deadline = time.monotonic() + deadline_s
-    while not fact():
-        assert time.monotonic() < deadline, f"After {deadline_s:.0f} s still not true: {what}"
-        time.sleep(0.05)
 
 
 @dataclass

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from samplemind_core.store import Task
 from samplemind_core.tasks import TaskContext, jobs, worker
 from samplemind_core.workers import identity
 from samplemind_core.workspace import Workspace
+from tests.waiting import wait_until
 
 DEADLINE_S = 60.0
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,13 +45,6 @@ def start_worker(workspace: Workspace) -> Iterator[Worker]:
     for process in started:
         process.kill()
         process.wait()
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def submit(workspace: Workspace, kind: str = "count", **params: object) -> Task:
@@ -125,7 +118,7 @@ def test_a_running_task_stops_and_goes_on_with_what_it_kept(workspace: Workspace
     task = submit(workspace, files=5, hold=2, release=str(release))
     thread = threading.Thread(target=worker.work, args=(workspace,))
     thread.start()
-    wait_for(lambda: workspace.tasks.get(task.id).progress.get("done") == 3)
+    wait_until(lambda: workspace.tasks.get(task.id).progress.get("done") == 3)
     with pytest.raises(JobError, match="Stop it first"):
         workspace.tasks.dismiss(task.id)
     assert workspace.tasks.stop(task.id).stop_requested
@@ -144,7 +137,7 @@ def test_a_killed_worker_is_noticed_and_its_task_goes_on(
     release = tmp_path / "release"
     task = submit(workspace, files=6, hold=3, release=str(release))
     process = start_worker()
-    wait_for(lambda: workspace.tasks.get(task.id).progress.get("done") == 4)
+    wait_until(lambda: workspace.tasks.get(task.id).progress.get("done") == 4)
     assert jobs.TASK_WORKERS.running(workspace.settings)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
@@ -156,7 +149,7 @@ def test_a_killed_worker_is_noticed_and_its_task_goes_on(
     release.touch()
     workspace.tasks.resume(task.id)
     start_worker()
-    wait_for(lambda: not workspace.tasks.get(task.id).active)
+    wait_until(lambda: not workspace.tasks.get(task.id).active)
     done = workspace.tasks.get(task.id)
     assert (done.status, done.result) == ("done", {"made": 2})
 
@@ -166,10 +159,10 @@ def test_a_dashboard_starts_a_worker_of_its_own(workspace: Workspace) -> None:
     task = auto.tasks.submit("count", "Not for a fresh process", {"files": 1})
     try:
         # The fresh process does not know the tests' handlers: it takes the task and says so.
-        wait_for(lambda: auto.tasks.get(task.id).status == "failed")
+        wait_until(lambda: auto.tasks.get(task.id).status == "failed")
     finally:
         pid = int((auto.root / "tasks.pid").read_text())
-        wait_for(lambda: not psutil.pid_exists(pid))
+        wait_until(lambda: not psutil.pid_exists(pid))
         auto.close()
 
 

@@ -21,16 +21,10 @@ from samplemind_core.settings import Settings
 from samplemind_core.store import Run
 from samplemind_core.training import jobs
 from samplemind_core.workspace import Workspace
+from tests.waiting import wait_until
 
 TINY = {"n_mels": 32, "duration_s": 0.5, "width": 0.5, "batch_size": 16, "device": "cpu"}
 LONG = TINY | {"epochs": 400}
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -53,7 +47,7 @@ def status(ws: Workspace, run: Run) -> str:
 
 def test_a_run_trains_in_its_own_process_and_leaves_everything_behind(ws: Workspace) -> None:
     run = ws.submit("demo", build_config("quick", TINY | {"epochs": 3}), owner="ana")
-    wait_for(lambda: status(ws, run) == "finished")
+    wait_until(lambda: status(ws, run) == "finished")
     ended = ws.run(run.id)
     assert ended.worker["pid"] != os.getpid()
     assert ended.owner == "ana"
@@ -72,32 +66,32 @@ def test_a_run_trains_in_its_own_process_and_leaves_everything_behind(ws: Worksp
 
 def test_stop_finishes_the_batch_saves_and_resume_goes_on(ws: Workspace) -> None:
     run = ws.submit("demo", build_config("quick", LONG))
-    wait_for(lambda: len(ws.epochs(run.id)) >= 2)
+    wait_until(lambda: len(ws.epochs(run.id)) >= 2)
     ws.stop(run.id, by="ben")
-    wait_for(lambda: status(ws, run) == "stopped")
+    wait_until(lambda: status(ws, run) == "stopped")
     assert "Stopped on request" in ws.run(run.id).end_reason
     done = len(ws.epochs(run.id))
     assert (ws.root / "runs" / run.id / "checkpoints" / "last.safetensors").exists()
     ws.resume(run.id)
-    wait_for(lambda: len(ws.epochs(run.id)) > done)
+    wait_until(lambda: len(ws.epochs(run.id)) > done)
     assert [epoch.epoch for epoch in ws.epochs(run.id)] == list(range(1, len(ws.epochs(run.id)) + 1))
     ws.stop(run.id)
-    wait_for(lambda: status(ws, run) == "stopped")
+    wait_until(lambda: status(ws, run) == "stopped")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="kills by signal")
 def test_a_killed_worker_is_noticed_and_the_resumed_run_equals_an_undisturbed_one(ws: Workspace) -> None:
     config = build_config("quick", TINY | {"epochs": 12})
     whole = ws.submit("demo", config, name="whole")  # by a worker too: the number of threads shapes the last digits
-    wait_for(lambda: status(ws, whole) == "finished")
+    wait_until(lambda: status(ws, whole) == "finished")
 
     run = ws.submit("demo", config, name="killed")
-    wait_for(lambda: len(ws.epochs(run.id)) >= 2)
+    wait_until(lambda: len(ws.epochs(run.id)) >= 2)
     os.kill(ws.run(run.id).worker["pid"], signal.SIGKILL)
-    wait_for(lambda: status(ws, run) == "interrupted", seconds=10)
+    wait_until(lambda: status(ws, run) == "interrupted", deadline_s=10)
     assert "resume" in ws.run(run.id).end_reason
     ws.resume(run.id)
-    wait_for(lambda: status(ws, run) == "finished")
+    wait_until(lambda: status(ws, run) == "finished")
 
     def measured(name: str) -> list[tuple]:
         rows = ws.epochs(ws.run(name).id)
@@ -117,7 +111,7 @@ def test_queued_runs_train_one_after_the_other_and_two_dashboards_start_each_onc
     assert [ws.queue_position(run.id) for run in queued] == [1, 2, 3, 4]
     for workspace in (ws, other, ws, other):
         workspace.tend(now=True)
-    wait_for(lambda: all(status(ws, run) == "finished" for run in queued), seconds=120)
+    wait_until(lambda: all(status(ws, run) == "finished" for run in queued), deadline_s=120)
     ended = [ws.run(run.id) for run in queued]
     for before, after in itertools.pairwise(ended):
         assert before.ended_at <= after.started_at + 0.01
@@ -138,7 +132,7 @@ def test_a_run_that_cannot_work_fails_with_the_reason_in_words(ws: Workspace) ->
     assert run.status == "failed"
     assert "no device 'cuda:7'" in run.end_reason
     assert ws.resume(run.id).status in {"queued", "running"}
-    wait_for(lambda: status(ws, run) == "failed")
+    wait_until(lambda: status(ws, run) == "failed")
 
 
 def test_training_here_is_refused_while_a_worker_trains(ws: Workspace) -> None:
@@ -151,7 +145,7 @@ def test_tending_again_and_again_starts_one_worker(ws: Workspace, monkeypatch: p
     start = workers.Crew.start
     monkeypatch.setattr(workers.Crew, "start", lambda crew, settings: started.append(start(crew, settings)))
     run = ws.submit("demo", build_config("quick", TINY | {"epochs": 1}))
-    wait_for(lambda: status(ws, run) == "finished")
+    wait_until(lambda: status(ws, run) == "finished")
     assert len(started) == 1
 
 

@@ -23,15 +23,9 @@ from samplemind_core.store import Run
 from samplemind_core.training import jobs, trainer
 from samplemind_core.training.checkpoints import read_info
 from samplemind_core.workspace import Workspace
+from tests.waiting import wait_until
 
 TINY = {"n_mels": 32, "duration_s": 0.5, "width": 0.25, "batch_size": 16, "device": "cpu"}
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -224,7 +218,7 @@ def test_two_dashboards_in_processes_of_their_own_start_each_run_once(ws: Worksp
     runs = [ws.submit("demo", config, start=False) for _ in range(2)]
     dashboards = [subprocess.Popen([sys.executable, "-c", DASHBOARD, str(ws.root)]) for _ in range(2)]
     try:
-        wait_for(lambda: all(ws.run(run.id).status == "finished" for run in runs), seconds=100)
+        wait_until(lambda: all(ws.run(run.id).status == "finished" for run in runs), deadline_s=100)
     finally:
         for dashboard in dashboards:
             dashboard.kill()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import streamlit as st
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def draw(picked: Picked) -> None:
     """Draw the section."""
     _scores(picked)
-    _curves(picked)
+    curves(picked)
     _classes(picked)
     left, right = st.columns(2)
     with left:
@@ -56,24 +56,32 @@ def _score_card(model: PickedModel, *, alone: bool) -> None:
     st.caption(f"Accuracy with 95 % interval {words.percent(low)} to {words.percent(high)} (Wilson)")
 
 
-def _curves(picked: Picked) -> None:
-    from samplemind_core.charts.curves import accuracy_figure, loss_figure, overlay_figure
+def curves(picked: Picked, metric: Literal["accuracy", "map"] = "accuracy") -> None:
+    """Draw the loss and a score of the runs behind the checkpoints, by epoch."""
+    from samplemind_core.charts.curves import accuracy_figure, loss_figure, map_figure, overlay_figure, with_map
 
     runs = [(model.name, model.run) for model in picked.models if model.run is not None]
-    if not any(workspace().epochs(run.id) for _, run in runs):
+    rows = [
+        (f"{name} {run.name}", [with_map(epoch.as_dict()) for epoch in workspace().epochs(run.id)])
+        for name, run in runs
+    ]
+    if not any(epochs for _, epochs in rows):
         return  # an imported checkpoint brings no curves
-    rows = [(f"{name} {run.name}", [epoch.as_dict() for epoch in workspace().epochs(run.id)]) for name, run in runs]
     alone = len({run.id for _, run in runs}) == 1
+    best = runs[0][1].best_epoch
+    title, draw_score = {
+        "accuracy": ("Accuracy", accuracy_figure),
+        "map": ("Mean average precision", map_figure),
+    }[metric]
     left, right = st.columns(2)
     with left, st.container(border=True):
         hints.section("Loss", "loss")
-        best = runs[0][1].best_epoch
         figure = loss_figure(rows[0][1], theme(), best) if alone else overlay_figure(rows, "loss", theme())
         parts.figure(figure, key="diagnostics-loss")
     with right, st.container(border=True):
-        hints.section("Accuracy", "accuracy")
-        figure = accuracy_figure(rows[0][1], theme(), best) if alone else overlay_figure(rows, "accuracy", theme())
-        parts.figure(figure, key="diagnostics-accuracy")
+        hints.section(title, metric)
+        figure = draw_score(rows[0][1], theme(), best) if alone else overlay_figure(rows, metric, theme())
+        parts.figure(figure, key=f"diagnostics-{metric}")
 
 
 def _classes(picked: Picked) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from samplemind_core.ui import hints, parts, words
-from samplemind_core.ui.diagnostics.overview import costs, settings_that_differ
+from samplemind_core.ui.diagnostics.overview import costs, curves, settings_that_differ
 from samplemind_core.ui.diagnostics.picked import Picked, PickedModel
-from samplemind_core.ui.state import theme, workspace
+from samplemind_core.ui.state import theme
 
 
 def draw(picked: Picked) -> None:
@@ -16,7 +16,7 @@ def draw(picked: Picked) -> None:
         for model in picked.models:
             with st.container(border=True):
                 _score_card(model, alone=len(picked.models) == 1)
-    _curves(picked)
+    curves(picked, "map")
     _labels(picked)
     left, right = st.columns(2)
     with left:
@@ -55,29 +55,6 @@ def _score_card(model: PickedModel, *, alone: bool) -> None:
         f"Mean average precision with 95 % interval {words.percent(low)} to {words.percent(high)}, drawing "
         f"{words.plural(found.num_sources, 'source')}. Exactly the right labels on {words.percent(found.exact)}."
     )
-
-
-def _curves(picked: Picked) -> None:
-    from samplemind_core.charts.curves import loss_figure, map_figure, overlay_figure, with_map
-
-    runs = [(model.name, model.run) for model in picked.models if model.run is not None]
-    rows = [
-        (f"{name} {run.name}", [with_map(epoch.as_dict()) for epoch in workspace().epochs(run.id)])
-        for name, run in runs
-    ]
-    if not any(epochs for _, epochs in rows):
-        return  # an imported checkpoint brings no curves
-    alone = len({run.id for _, run in runs}) == 1
-    best = runs[0][1].best_epoch
-    left, right = st.columns(2)
-    with left, st.container(border=True):
-        hints.section("Loss", "loss")
-        figure = loss_figure(rows[0][1], theme(), best) if alone else overlay_figure(rows, "loss", theme())
-        parts.figure(figure, key="diagnostics-loss")
-    with right, st.container(border=True):
-        hints.section("Mean average precision", "map")
-        figure = map_figure(rows[0][1], theme(), best) if alone else overlay_figure(rows, "map", theme())
-        parts.figure(figure, key="diagnostics-map")
 
 
 def _labels(picked: Picked) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from samplemind_core.config import RunConfig, apply_changes
-from samplemind_core.data.window_length import WindowFit, window_fit
+from samplemind_core.data.window_length import window_fit
 from samplemind_core.store import Dataset
 from samplemind_core.ui import words
 from samplemind_core.ui.state import workspace
@@ -19,8 +19,11 @@ def window_advice(start: RunConfig, config: RunConfig, dataset: Dataset) -> None
 
     ``start`` is the preset or the run that the settings started from.
     """
-    fit = _fit(str(workspace().root), dataset.id, dataset.version, config.features.duration_s)
-    if fit is None or not (fit.cuts or fit.wastes):
+    lengths = _lengths(str(workspace().root), dataset.id, dataset.version)
+    if not lengths:
+        return  # spectrograms that came ready-made
+    fit = window_fit(lengths, config.features.duration_s)
+    if not (fit.cuts or fit.wastes):
         return
     held = f"{fit.proposed_s:g} s would hold {words.percent(fit.share_held, 0)} of them whole"
     if fit.cuts:
@@ -51,10 +54,6 @@ def _fill_in(start: RunConfig, wanted: RunConfig) -> None:
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _fit(root: str, dataset_id: str, version: int, window_s: float) -> WindowFit | None:
-    del root  # only part of the key
-    dataset = workspace().dataset(dataset_id)
-    if dataset.version != version:
-        return None
-    lengths = [clip.duration_s for clip in workspace().store.datasets.clips(dataset_id) if clip.duration_s]
-    return window_fit(lengths, window_s) if lengths else None
+def _lengths(root: str, dataset_id: str, version: int) -> list[float]:
+    del root, version  # only part of the key
+    return [clip.duration_s for clip in workspace().store.datasets.clips(dataset_id) if clip.duration_s]
