@@ -61,9 +61,12 @@ def status(run_id: str) -> None:
             actions(run)
         latest = _latest(run)
         verdict = str(latest.health.get("verdict", "")) if latest else ""
-        live_verdict(
-            run.id, signal(run.status, run.paused, verdict), key=f"verdict-{run.id}", on_change=_draw_page_again
-        )
+        with st.container(horizontal=True, vertical_alignment="center"):
+            live_verdict(
+                run.id, signal(run.status, run.paused, verdict), key=f"verdict-{run.id}", on_change=_draw_page_again
+            )
+            if verdict:
+                hints.hint("overfitting")
         ending(run)
         if latest is not None:
             draw_remedies(run, latest)
@@ -88,7 +91,6 @@ def charts(run: Run, runs: list[Run]) -> None:
     with left, st.container(border=True):
         hints.section("Loss", "loss")
         live_chart(run.id, "loss", key=f"loss-{run.id}", log=log, **shared)
-        hints.hint("overfitting")
     with right, st.container(border=True):
         if workspace().dataset(run.dataset_id).multi_label:
             hints.section("Mean average precision", "map")

@@ -29,7 +29,7 @@ def window_advice(start: RunConfig, config: RunConfig, dataset: Dataset) -> None
     if fit.cuts:
         text = (
             f":material/content_cut: {words.percent(fit.share_longer, 0)} of the samples are longer than the "
-            f"{fit.window_s:g} s that the network hears; the rest of them is cut. {held}, at "
+            f"{fit.window_s:g} s that the network hears; the rest of them is cut. {held}, at about "
             f"{fit.proposed_s / fit.window_s:g} times the time and memory."
         )
     else:
