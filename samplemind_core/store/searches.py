@@ -7,11 +7,9 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from sqlalchemy import func, insert, select, update
-from sqlalchemy.exc import IntegrityError
 
-from samplemind_core.errors import NotFoundError, StoreError
+from samplemind_core.errors import NotFoundError
 from samplemind_core.store.database import Database
-from samplemind_core.store.queue import ATTEMPTS
 from samplemind_core.store.records import Search
 from samplemind_core.store.tables import SearchEntryRow, SearchRow
 from samplemind_core.store.values import storable
@@ -69,23 +67,26 @@ class Searches:
             return session.scalar(query) or 0
 
     def append(self, search_id: str, entries: Sequence[dict[str, Any]]) -> None:
-        """Append entries to a search's journal, all of them or none; two processes never take one number."""
+        """Append entries to a search's journal, all of them or none; two processes never take one number.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no search of that id.
+        """
         if not entries:
             return
         newest = select(func.max(SearchEntryRow.number)).where(SearchEntryRow.search_id == search_id)
-        for _ in range(ATTEMPTS):
-            try:
-                with self._db.write() as session:
-                    last = session.scalar(newest)
-                    rows = [
-                        {"search_id": search_id, "number": number, **storable({"entry": dict(entry)})}
-                        for number, entry in enumerate(entries, 0 if last is None else last + 1)
-                    ]
-                    session.execute(insert(SearchEntryRow), rows)
-            except IntegrityError:
-                continue  # somebody else took these numbers in between: they count on from theirs
-            return
-        raise StoreError("The journal of a search is written by too many at once.", "Stop one of them.")
+        with self._db.write() as session:
+            # The row of the search is the lock: whoever appends waits for its turn, then counts on.
+            if session.get(SearchRow, search_id, with_for_update=True) is None:
+                raise NotFoundError(f"There is no search '{search_id}'.", "It may have been deleted.")
+            last = session.scalar(newest)
+            rows = [
+                {"search_id": search_id, "number": number, **storable({"entry": dict(entry)})}
+                for number, entry in enumerate(entries, 0 if last is None else last + 1)
+            ]
+            session.execute(insert(SearchEntryRow), rows)
 
 
 def _search(row: SearchRow) -> Search:

@@ -41,7 +41,7 @@ def test_the_journal_keeps_its_order(store: Store, search: Search) -> None:
 
 
 def test_two_who_append_at_once_lose_nothing(store: Store, search: Search) -> None:
-    start, failures = threading.Barrier(4), []
+    start, failures = threading.Barrier(8), []
 
     def write(who: int) -> None:
         try:
@@ -51,15 +51,15 @@ def test_two_who_append_at_once_lose_nothing(store: Store, search: Search) -> No
         except BaseException as error:
             failures.append(error)
 
-    threads = [threading.Thread(target=write, args=(who,)) for who in range(4)]
+    threads = [threading.Thread(target=write, args=(who,)) for who in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60)
     assert failures == []
     entries = store.searches.entries("s1")
-    assert len(entries) == 40
-    for who in range(4):
+    assert len(entries) == 80
+    for who in range(8):
         assert [entry["number"] for entry in entries if entry["who"] == who] == list(range(10))
 
 
@@ -67,4 +67,7 @@ def test_a_search_goes_with_its_dataset(store: Store, search: Search) -> None:
     store.searches.append("s1", [{"op": 0}])
     store.datasets.delete(search.dataset_id)
     assert store.searches.all() == []
+    assert store.searches.num_entries("s1") == 0
+    with pytest.raises(NotFoundError, match="no search 's1'"):
+        store.searches.append("s1", [{"op": 1}])
     assert store.searches.num_entries("s1") == 0
