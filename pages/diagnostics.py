@@ -22,6 +22,8 @@ def main() -> None:
         )
         return
     picked = picking(options)
+    if picked is None:
+        return
     if len(picked.models) > 1:
         verdict(picked)
     section = choose_section()

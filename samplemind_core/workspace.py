@@ -579,7 +579,9 @@ class Workspace:
         """Return the file of a checkpoint."""
         return self.root / self.resolve(ref)[1].path
 
-    def judge(self, ref: str, *, dataset: str | None = None, split: str = "test") -> Judged:
+    def judge(
+        self, ref: str, *, dataset: str | None = None, split: str = "test", progress: Progress | None = None
+    ) -> Judged:
         """Return a checkpoint's logits on a split, stored or computed now; see :func:`evaluation.judging.judge`.
 
         ``mean(RUN, RUN:last)`` is judged by the mean probabilities of its members, ``folds(RUN)`` by its
@@ -594,11 +596,12 @@ class Workspace:
             return judge_out_of_fold(self.store, self.settings, run, self.dataset(dataset or run.dataset_id), split)
         if members := mean_members(ref):
             dataset = dataset or self.resolve(members[0])[0].dataset_id
-            return mean_of([self.judge(member, dataset=dataset, split=split) for member in members])
+            return mean_of([self.judge(one, dataset=dataset, split=split, progress=progress) for one in members])
         run, checkpoint = self.resolve(ref)
         if is_starter(ref):
-            return judge_starter(self.store, self.settings, self.dataset(dataset or run.dataset_id), split)
-        return judge(self.store, self.settings, checkpoint, self.dataset(dataset or run.dataset_id), split)
+            return judge_starter(self.store, self.settings, self.dataset(dataset or run.dataset_id), split, progress)
+        found = self.dataset(dataset or run.dataset_id)
+        return judge(self.store, self.settings, checkpoint, found, split, progress)
 
     def evaluate(self, ref: str, *, dataset: str | None = None, split: str = "test") -> Evaluation | LabelEvaluation:
         """Return how a checkpoint fares, in all and by class: its accuracy, or its mean average precision."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from samplemind_core.store import Store
 
 FOLD = "fold:"
+
+Progress = Callable[[int, int | None, str], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +89,14 @@ class Judged:
         return self.clip_ids[rows][order], confidences[order]
 
 
-def judge(store: Store, settings: Settings, checkpoint: Checkpoint, dataset: Dataset, split: str) -> Judged:
+def judge(
+    store: Store,
+    settings: Settings,
+    checkpoint: Checkpoint,
+    dataset: Dataset,
+    split: str,
+    progress: Progress | None = None,
+) -> Judged:
     """Return a checkpoint's answers on some clips of a dataset.
 
     Answers are stored, so that asking again costs nothing. Classes are matched by name; clips whose
@@ -97,6 +106,8 @@ def judge(store: Store, settings: Settings, checkpoint: Checkpoint, dataset: Dat
     ----------
     split : str
         ``train``, ``val``, ``test``, ``all``, or ``fold:NAME`` for a fold of the manifest.
+    progress : callable, optional
+        Called with (clips done, clips in all, what) while answers are computed; what it raises ends that.
 
     Raises
     ------
@@ -106,7 +117,7 @@ def judge(store: Store, settings: Settings, checkpoint: Checkpoint, dataset: Dat
     CheckpointError
         If the checkpoint file is missing or damaged.
     """
-    parts = [_judge_split(store, settings, checkpoint, dataset, name) for name in splits_of(split)]
+    parts = [_judge_split(store, settings, checkpoint, dataset, name, progress) for name in splits_of(split)]
     logits = np.concatenate([part[0] for part in parts])
     targets = np.concatenate([part[1] for part in parts])
     clip_ids = np.concatenate([part[2] for part in parts])
@@ -190,7 +201,7 @@ def from_logits(
 
 
 def _judge_split(
-    store: Store, settings: Settings, checkpoint: Checkpoint, dataset: Dataset, split: str
+    store: Store, settings: Settings, checkpoint: Checkpoint, dataset: Dataset, split: str, progress: Progress | None
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[Any], npt.NDArray[np.int64], tuple[str, ...]]:
     from samplemind_core.data.dataset import multi_hot
     from samplemind_core.training.predictions import stored_logits
@@ -200,7 +211,7 @@ def _judge_split(
     clip_ids = np.array([clip.id for clip in clips], dtype=np.int64)
     found = stored_logits(store, settings.root, checkpoint, dataset.id, split)
     if found is None or not np.array_equal(found.clip_ids, clip_ids):
-        _compute(store, settings, checkpoint, dataset, split)
+        _compute(store, settings, checkpoint, dataset, split, progress)
         found = stored_logits(store, settings.root, checkpoint, dataset.id, split)
         assert found is not None
     if dataset.multi_label:
@@ -210,12 +221,16 @@ def _judge_split(
     return found.logits, targets, found.clip_ids, found.class_names
 
 
-def _compute(store: Store, settings: Settings, checkpoint: Checkpoint, dataset: Dataset, split: str) -> None:
+def _compute(
+    store: Store, settings: Settings, checkpoint: Checkpoint, dataset: Dataset, split: str, progress: Progress | None
+) -> None:
     from samplemind_core.data.dataset import load_clips
     from samplemind_core.training.checkpoints import read_info
+    from samplemind_core.training.device import pick_device
     from samplemind_core.training.predictions import leave_predictions
 
     info = read_info(settings.root / checkpoint.path)
     _check_kind(info.several_labels, dataset)
-    clips = load_clips(settings.root, store, dataset, info.features)
-    leave_predictions(store, settings.root, checkpoint, clips, split, info.class_names)
+    clips = load_clips(settings.root, store, dataset, info.features, progress)
+    device = pick_device(settings.device)
+    leave_predictions(store, settings.root, checkpoint, clips, split, info.class_names, device, progress)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from samplemind_core.evaluation.judging import Judged
     from samplemind_core.settings import Settings
     from samplemind_core.store import Dataset, Store
+
+Progress = Callable[[int, int | None, str], None]
 
 STARTER = "starter"
 """What a reference calls it: it is no run of any workspace."""
@@ -113,7 +116,14 @@ def starter_checkpoint() -> tuple[Run, Checkpoint]:
     return run, checkpoint
 
 
-def judge_starter(store: Store, settings: Settings, dataset: Dataset, split: str) -> Judged:
+def has_answered(root: Path, dataset: Dataset) -> bool:
+    """Return whether the starter's answers on the clips of a dataset, as it is now, are stored."""
+    return _answers_file(root, dataset).exists()
+
+
+def judge_starter(
+    store: Store, settings: Settings, dataset: Dataset, split: str, progress: Progress | None = None
+) -> Judged:
     """Return the starter's answers on some clips of a dataset, kept beside the dataset's features.
 
     Raises
@@ -124,22 +134,21 @@ def judge_starter(store: Store, settings: Settings, dataset: Dataset, split: str
     from samplemind_core.data.dataset import load_clips, require_one_label
     from samplemind_core.evaluation.judging import from_logits, splits_of
     from samplemind_core.training.checkpoints import read_info
+    from samplemind_core.training.device import pick_device
     from samplemind_core.training.predictions import Logits, compute_logits, read_logits, write_logits
 
     require_one_label(dataset, "The starter")
     info = read_info(STARTER_FILE)
     taken = [clip for clip in store.versions.clips(dataset) if not clip.excluded and clip.split in splits_of(split)]
     places = {name: place for place, name in enumerate(info.class_names)}
-    stamp = f"{STARTER_FILE.stat().st_size}-{dataset.fingerprint[:12]}"
-    kept = settings.root / "datasets" / dataset.id / "cache" / f"{STARTER}-{stamp}.npz"
+    kept = _answers_file(settings.root, dataset)
     try:
         answers = read_logits(kept)
     except CheckpointError:  # not asked yet, or by another starter or of another version of the dataset
-        clips = load_clips(settings.root, store, dataset, info.features)
+        clips = load_clips(settings.root, store, dataset, info.features, progress)
         rows = np.arange(len(clips))
-        answers = Logits(
-            compute_logits(STARTER_FILE, clips.log_mel, rows), clips.targets, clips.clip_ids, info.class_names
-        )
+        logits = compute_logits(STARTER_FILE, clips.log_mel, rows, pick_device(settings.device), progress)
+        answers = Logits(logits, clips.targets, clips.clip_ids, info.class_names)
         write_logits(kept, answers)
     row_of = {int(clip_id): row for row, clip_id in enumerate(answers.clip_ids)}
     rows = np.array([row_of[clip.id or 0] for clip in taken], dtype=np.int64)
@@ -148,6 +157,11 @@ def judge_starter(store: Store, settings: Settings, dataset: Dataset, split: str
     return from_logits(
         answers.logits[rows], targets, answers.clip_ids[rows], info.class_names, every, split, dataset.name
     )
+
+
+def _answers_file(root: Path, dataset: Dataset) -> Path:
+    stamp = f"{STARTER_FILE.stat().st_size}-{dataset.fingerprint[:12]}"
+    return root / "datasets" / dataset.id / "cache" / f"{STARTER}-{stamp}.npz"
 
 
 def _measured(fields: dict[str, Any]) -> Measured:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 BATCH = 256
 
+Progress = Callable[[int, int | None, str], None]
+
 
 @dataclass(frozen=True)
 class Logits:
@@ -39,7 +42,11 @@ class Logits:
 
 
 def compute_logits(
-    checkpoint: Path, log_mel: npt.NDArray[np.floating], rows: npt.NDArray[np.int64], device: str | torch.device = "cpu"
+    checkpoint: Path,
+    log_mel: npt.NDArray[np.floating],
+    rows: npt.NDArray[np.int64],
+    device: str | torch.device = "cpu",
+    progress: Progress | None = None,
 ) -> npt.NDArray[np.float32]:
     """Return a checkpoint's logits (n, num_classes) of some rows of a feature cache, in float32."""
     import torch
@@ -55,6 +62,8 @@ def compute_logits(
         for start in range(0, len(rows), BATCH):
             batch = torch.from_numpy(np.asarray(log_mel[rows[start : start + BATCH]])).to(device).float()
             parts.append(model(batch.contiguous(memory_format=layout)).float().cpu().numpy())
+            if progress is not None:
+                progress(min(start + BATCH, len(rows)), len(rows), "Asking the network")
     return np.concatenate(parts) if parts else np.zeros((0, len(info.class_names)), np.float32)
 
 
@@ -117,6 +126,7 @@ def leave_predictions(
     split: str,
     class_names: tuple[str, ...],
     device: str | torch.device = "cpu",
+    progress: Progress | None = None,
 ) -> None:
     """Store a checkpoint's logits on one split of a dataset, unless they are there already.
 
@@ -131,6 +141,8 @@ def leave_predictions(
         The dataset, with the checkpoint's features.
     class_names : tuple of str
         The checkpoint's classes; clips are matched to them by label.
+    progress : callable, optional
+        Called with (clips done, clips in all, what); what it raises ends the work, and nothing is stored.
     """
     rows = clips.indices(split)
     wanted = clips.clip_ids[rows]
@@ -145,7 +157,7 @@ def leave_predictions(
             _, mine, theirs = np.intersect1d(wanted, found.clip_ids, return_indices=True)
             logits[mine], known[mine] = found.logits[theirs], True
     if not known.all():
-        logits[~known] = compute_logits(root / checkpoint.path, clips.log_mel, rows[~known], device)
+        logits[~known] = compute_logits(root / checkpoint.path, clips.log_mel, rows[~known], device, progress)
     name = f"{checkpoint.kind}-{checkpoint.epoch:04d}-{clips.dataset.id}-{split}.npz"
     path = root / "runs" / checkpoint.run_id / "predictions" / name
     left = Logits(logits, _placed(clips, rows, class_names), wanted, class_names)

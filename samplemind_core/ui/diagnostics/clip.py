@@ -12,6 +12,7 @@ from samplemind_core.store import Clip
 from samplemind_core.store.records import SEPARATOR
 from samplemind_core.ui import parts, words
 from samplemind_core.ui.diagnostics.picked import Picked, PickedModel, temperature_of
+from samplemind_core.ui.diagnostics.waiting import embeddings_are_there
 from samplemind_core.ui.player import Sound, player, player_list
 from samplemind_core.ui.state import error_boundary, owner, show_error, theme, workspace
 
@@ -85,6 +86,11 @@ def _answers(picked: Picked, clip_id: int) -> None:
 def _neighbours(model: PickedModel, clip_id: int) -> None:
     with st.expander("The most similar training samples", key="closer-neighbours", on_change="rerun") as box:
         if not box.open:
+            return
+        assert model.run is not None
+        assert model.checkpoint is not None
+        trained_on = workspace().dataset(model.run.dataset_id)
+        if not embeddings_are_there(model.ref, model.checkpoint, trained_on):
             return
         with st.spinner("Looking among the training samples", show_time=True):
             found = workspace().nearest_training_clips(model.ref, clip_id, NEIGHBOURS)

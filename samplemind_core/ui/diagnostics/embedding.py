@@ -12,6 +12,7 @@ from samplemind_core.store import Checkpoint
 from samplemind_core.ui import parts, words
 from samplemind_core.ui.diagnostics.confusions import heard
 from samplemind_core.ui.diagnostics.picked import Picked, PickedModel, stamp
+from samplemind_core.ui.diagnostics.waiting import embeddings_are_there
 from samplemind_core.ui.state import error_boundary, owner, theme, workspace
 from samplemind_core.ui.task_progress import live_tasks
 
@@ -73,6 +74,8 @@ def _draw(picked: Picked, model: PickedModel) -> None:
         )  # fmt: skip
     split = "all" if everything == "All" or picked.split == "all" else picked.split
     ref, checkpoint = _epoch(model)
+    if not embeddings_are_there(ref, checkpoint, picked.dataset):
+        return
     with st.spinner("Asking the network where each sample belongs", show_time=True):
         embeddings = _embeddings(ref, picked.dataset.id, split, (picked.dataset.fingerprint, *stamp(ref)))
     if len(embeddings) < 3:

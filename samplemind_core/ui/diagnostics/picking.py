@@ -8,6 +8,7 @@ from samplemind_core.evaluation.out_of_fold import folds_ref, out_of_fold_file
 from samplemind_core.store import Dataset
 from samplemind_core.ui import parts, words
 from samplemind_core.ui.diagnostics.picked import LETTERS, Picked, clips_of, pick
+from samplemind_core.ui.diagnostics.waiting import answers_are_there
 from samplemind_core.ui.hints import hint
 from samplemind_core.ui.starter import starter_classes, starter_option
 from samplemind_core.ui.state import choose, error_boundary, owner, workspace
@@ -32,8 +33,8 @@ def datasets() -> dict[str, str]:
     return {item.id: parts.dataset_label(item) for item in sorted(found, key=lambda item: item.id not in trained)}
 
 
-def picking(options: dict[str, str]) -> Picked:
-    """Draw the choice of samples and checkpoints and return what was picked.
+def picking(options: dict[str, str]) -> Picked | None:
+    """Draw the choice of samples and checkpoints and return what was picked; None while answers are computed.
 
     Parameters
     ----------
@@ -48,6 +49,8 @@ def picking(options: dict[str, str]) -> Picked:
             split = choose("Measured on", _splits(dataset), "split", default="test", help=_SPLIT_HELP)
         refs = _checkpoints(dataset)
         hint("split")
+    if not answers_are_there(dataset, split, list(refs.values())):
+        return None
     with st.spinner("Measuring on the same samples", show_time=True):
         picked = pick(dataset, split, refs, mean=len(refs) > 1 and st.query_params.get("mean") == "1")
     for note in picked.notes:
@@ -73,7 +76,7 @@ def _checkpoints(dataset: Dataset) -> dict[str, str]:
         chosen = {"A": choose("Checkpoint A", options, "a")}
     for place, letter in enumerate(LETTERS[1:shown], 1):
         nothing = "None: look at A alone" if letter == "B" else "None"
-        default = _other(options, chosen["A"]) if letter == "B" else ""
+        default = _other(dataset, options, chosen["A"]) if letter == "B" else ""
         with columns[place % 2]:
             more = {"": nothing} | options
             chosen[letter] = choose(f"Checkpoint {letter}", more, letter.lower(), default=default)
@@ -134,10 +137,10 @@ def _options(dataset: Dataset) -> dict[str, str]:
     return options
 
 
-def _other(options: dict[str, str], ref: str) -> str:
-    """Return the best checkpoint of another run, the most useful thing to compare with."""
-    run_id = ref.partition(":")[0]
-    return next((key for key in options if key.endswith(":best") and not key.startswith(f"{run_id}:")), "")
+def _other(dataset: Dataset, options: dict[str, str], ref: str) -> str:
+    """Return the best checkpoint of another run on the same dataset, the most useful thing to compare with."""
+    alike = {f"{run.id}:best" for run in workspace().runs(dataset.id)} - {f"{ref.partition(':')[0]}:best"}
+    return next((key for key in options if key in alike), "")
 
 
 def measured_on(picked: Picked) -> str:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from samplemind_core.errors import AudioError
 from samplemind_core.ui import parts, words
 from samplemind_core.ui.diagnostics.picked import Picked
+from samplemind_core.ui.diagnostics.waiting import levels_are_there
 from samplemind_core.ui.state import theme, workspace
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ def draw(picked: Picked) -> None:
             name = models[0]
             if len(models) > 1:
                 name = st.selectbox("Model", models, key="slice-model")
+        if column not in columns and not levels_are_there(picked.dataset, picked.models[0].judged.clip_ids.tolist()):
+            return
         values = columns[column] if column in columns else _levels(picked, picked.stamp)
         slices = _slices(picked, name, column, values)
         model = picked.model(name)
@@ -94,13 +96,10 @@ def _columns(_picked: Picked, stamp: tuple[Any, ...]) -> dict[str, list[str]]:
 
 @st.cache_resource(max_entries=16, show_spinner="Measuring how loud the samples are", show_time=True)
 def _levels(_picked: Picked, stamp: tuple[Any, ...]) -> list[str]:
+    from samplemind_core.evaluation.levels import measure_levels
     from samplemind_core.evaluation.slices import slice_columns
 
-    levels: dict[int, float] = {}
-    for clip_id in _picked.models[0].judged.clip_ids.tolist():
-        try:
-            levels[clip_id] = workspace().level_db(clip_id)
-        except AudioError:
-            continue  # such a sample is in the slice "not known"
+    # A sample that cannot be read any more is in the slice "not known".
+    levels = measure_levels(workspace(), _picked.dataset.id, _picked.models[0].judged.clip_ids.tolist())
     clips = [_picked.clips[int(clip_id)] for clip_id in _picked.models[0].judged.clip_ids]
     return slice_columns(clips, levels).get(LEVEL) or ["one level"] * len(clips)

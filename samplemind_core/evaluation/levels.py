@@ -1,0 +1,91 @@
+"""How loud the clips of a dataset are: measured once for each clip, and kept beside the dataset's features."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from filelock import FileLock
+
+from samplemind_core.errors import SampleMindError
+from samplemind_core.files import write_atomic
+
+if TYPE_CHECKING:
+    from samplemind_core.tasks import TaskContext
+    from samplemind_core.workspace import Workspace
+
+Progress = Callable[[int, int | None, str], None]
+
+QUICK = 200
+"""So many files are measured in a moment."""
+
+_KEEP_EVERY = 2_000
+
+
+def stored_levels(root: Path, dataset_id: str) -> dict[int, float]:
+    """Return the RMS levels in dB of full scale that were measured so far, by clip id; NaN for unreadable files."""
+    try:
+        with np.load(_file(root, dataset_id), allow_pickle=False) as kept:
+            return dict(zip(kept["clip_ids"].tolist(), kept["levels_db"].tolist(), strict=True))
+    except (OSError, ValueError, KeyError, EOFError):
+        return {}  # not measured yet, or damaged: measured anew
+
+
+def measure_levels(
+    workspace: Workspace, dataset_id: str, clip_ids: Iterable[int], progress: Progress | None = None
+) -> dict[int, float]:
+    """Return the RMS level in dB of full scale of some clips of a dataset, kept or measured now and kept.
+
+    Parameters
+    ----------
+    progress : callable, optional
+        Called with (clips done, clips in all, what); what it raises ends the work, and what was measured is kept.
+    """
+    wanted = list(clip_ids)
+    found = stored_levels(workspace.root, dataset_id)
+    missing = [clip_id for clip_id in wanted if clip_id not in found]
+    measured: dict[int, float] = {}
+    try:
+        for done, clip_id in enumerate(missing, 1):
+            try:
+                measured[clip_id] = workspace.level_db(clip_id)
+            except SampleMindError:
+                measured[clip_id] = float("nan")  # gone or damaged since the import
+            if progress is not None and (done % 20 == 0 or done == len(missing)):
+                progress(done, len(missing), "Measuring how loud the samples are")
+            if done % _KEEP_EVERY == 0:
+                _keep(workspace.root, dataset_id, measured)
+    finally:
+        if measured:
+            found = _keep(workspace.root, dataset_id, measured)
+    return {clip_id: found[clip_id] for clip_id in wanted}
+
+
+def run_levels(context: TaskContext) -> dict[str, Any]:
+    """Do a task of the kind ``levels``: the loudness of every clip of ``dataset``."""
+    workspace, dataset_id = context.workspace, context.params["dataset"]
+
+    def tell(done: int, total: int | None, what: str) -> None:
+        context.progress(done, total, what)
+        context.check()
+
+    found = measure_levels(workspace, dataset_id, [clip.id or 0 for clip in workspace.clips(dataset_id)], tell)
+    return {"num_clips": len(found)}
+
+
+def _keep(root: Path, dataset_id: str, measured: dict[int, float]) -> dict[int, float]:
+    file = _file(root, dataset_id)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{file}.lock"):  # a page and the worker may both have measured some
+        found = stored_levels(root, dataset_id) | measured
+        buffer = io.BytesIO()
+        np.savez(buffer, clip_ids=np.array(list(found), np.int64), levels_db=np.array(list(found.values()), np.float64))
+        write_atomic(file, buffer.getvalue())
+    return found
+
+
+def _file(root: Path, dataset_id: str) -> Path:
+    return root / "datasets" / dataset_id / "cache" / "levels.npz"
