@@ -799,13 +799,6 @@ class Workspace:
 
         write_kept_label(self.root, dataset_id, clip_id, label)
 
-    def level_db(self, clip_id: int) -> float:
-        """Return a clip's RMS level in dB of full scale; errors as :meth:`clip_wav`."""
-        from samplemind_core.evaluation.slices import rms_level_db
-
-        rate = self.store.datasets.clip(clip_id).sample_rate_hz or 44_100
-        return rms_level_db(self._decoded(clip_id, rate))
-
     def classifier(self, ref: str) -> Classifier:
         """Return the classifier of a checkpoint, kept in memory until the checkpoint changes.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +11,12 @@ import numpy as np
 from filelock import FileLock
 
 from samplemind_core.errors import SampleMindError
+from samplemind_core.evaluation.slices import rms_level_db
 from samplemind_core.files import write_atomic
+from samplemind_core.store.records import Clip
 
 if TYPE_CHECKING:
     from samplemind_core.tasks import TaskContext
-    from samplemind_core.workspace import Workspace
 
 Progress = Callable[[int, int | None, str], None]
 
@@ -34,34 +35,42 @@ def stored_levels(root: Path, dataset_id: str) -> dict[int, float]:
         return {}  # not measured yet, or damaged: measured anew
 
 
-def measure_levels(
-    workspace: Workspace, dataset_id: str, clip_ids: Iterable[int], progress: Progress | None = None
-) -> dict[int, float]:
-    """Return the RMS level in dB of full scale of some clips of a dataset, kept or measured now and kept.
+def measure_levels(root: Path, clips: Sequence[Clip], progress: Progress | None = None) -> dict[int, float]:
+    """Return the RMS level in dB of full scale of clips of one dataset, by their ids: kept, or measured now and kept.
 
     Parameters
     ----------
+    root : Path
+        The workspace folder.
+    clips : sequence of Clip
+        NaN stands for a clip whose file is gone or damaged.
     progress : callable, optional
         Called with (clips done, clips in all, what); what it raises ends the work, and what was measured is kept.
     """
-    wanted = list(clip_ids)
-    found = stored_levels(workspace.root, dataset_id)
-    missing = [clip_id for clip_id in wanted if clip_id not in found]
+    if not clips:
+        return {}
+    from samplemind_core.data.cache import clip_waveform
+    from samplemind_core.data.incoming import dataset_folder
+
+    dataset_id = clips[0].dataset_id or ""
+    folder, found = dataset_folder(root, dataset_id), stored_levels(root, dataset_id)
+    missing = [clip for clip in clips if (clip.id or 0) not in found]
     measured: dict[int, float] = {}
     try:
-        for done, clip_id in enumerate(missing, 1):
+        for done, clip in enumerate(missing, 1):
             try:
-                measured[clip_id] = workspace.level_db(clip_id)
+                level_db = rms_level_db(clip_waveform(folder, clip, clip.sample_rate_hz or 44_100))
             except SampleMindError:
-                measured[clip_id] = float("nan")  # gone or damaged since the import
+                level_db = float("nan")  # gone or damaged since the import
+            measured[clip.id or 0] = level_db
             if progress is not None and (done % 20 == 0 or done == len(missing)):
                 progress(done, len(missing), "Measuring how loud the samples are")
             if done % _KEEP_EVERY == 0:
-                _keep(workspace.root, dataset_id, measured)
+                _keep(root, dataset_id, measured)
     finally:
         if measured:
-            found = _keep(workspace.root, dataset_id, measured)
-    return {clip_id: found[clip_id] for clip_id in wanted}
+            found = _keep(root, dataset_id, measured)
+    return {clip.id or 0: found[clip.id or 0] for clip in clips}
 
 
 def run_levels(context: TaskContext) -> dict[str, Any]:
@@ -72,8 +81,7 @@ def run_levels(context: TaskContext) -> dict[str, Any]:
         context.progress(done, total, what)
         context.check()
 
-    found = measure_levels(workspace, dataset_id, [clip.id or 0 for clip in workspace.clips(dataset_id)], tell)
-    return {"num_clips": len(found)}
+    return {"num_clips": len(measure_levels(workspace.root, workspace.clips(dataset_id), tell))}
 
 
 def _keep(root: Path, dataset_id: str, measured: dict[int, float]) -> dict[int, float]:

@@ -115,10 +115,6 @@ def _work(store: Store, settings: Settings, missing: Sequence[tuple[Checkpoint, 
 def _missing(
     store: Store, root: Path, checkpoint: Checkpoint, dataset: Dataset, split: str, num_clips: Mapping[str, int]
 ) -> int:
-    from samplemind_core.starter import has_answered, is_starter
-
-    if is_starter(checkpoint.run_id):
-        return 0 if has_answered(root, dataset) else num_clips.get(split, 0)
     known = store.runs.prediction(checkpoint, dataset.id, split)
     answered = known.num_clips if known is not None and (root / known.path).exists() else 0
     return max(0, num_clips.get(split, 0) - answered)

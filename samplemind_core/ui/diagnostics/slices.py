@@ -99,7 +99,6 @@ def _levels(_picked: Picked, stamp: tuple[Any, ...]) -> list[str]:
     from samplemind_core.evaluation.levels import measure_levels
     from samplemind_core.evaluation.slices import slice_columns
 
-    # A sample that cannot be read any more is in the slice "not known".
-    levels = measure_levels(workspace(), _picked.dataset.id, _picked.models[0].judged.clip_ids.tolist())
     clips = [_picked.clips[int(clip_id)] for clip_id in _picked.models[0].judged.clip_ids]
-    return slice_columns(clips, levels).get(LEVEL) or ["one level"] * len(clips)
+    # A sample that cannot be read any more is in the slice "not known".
+    return slice_columns(clips, measure_levels(workspace().root, clips)).get(LEVEL) or ["one level"] * len(clips)

@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from samplemind_core.evaluation.work_ahead import WorkAhead, answers_ahead, embeddings_ahead
+from samplemind_core.starter import has_answered, is_starter
 from samplemind_core.store import Checkpoint, Dataset, Task
 from samplemind_core.ui import words
 from samplemind_core.ui.diagnostics.picked import clips_of
@@ -19,7 +20,9 @@ def answers_are_there(dataset: Dataset, split: str, refs: list[str]) -> bool:
     """Return whether checkpoints can be judged in a moment; what takes longer is started and shown otherwise."""
     store = workspace()
     behind = [(ref, store.behind(ref)[1]) for ref in refs]
-    asked = [(ref, checkpoint) for ref, checkpoint in behind if checkpoint is not None]  # folds(RUN) is there already
+    known = {ref for ref in refs if is_starter(ref) and has_answered(store.root, dataset)}
+    # The answers of folds(RUN), which is no checkpoint, are there already.
+    asked = [(ref, one) for ref, one in behind if one is not None and ref not in known]
     counts: dict[str, int] = {}
     for clip in clips_of(dataset).values():
         if not clip.excluded:
