@@ -17,20 +17,16 @@ import asyncio
 import json
 import os
 import secrets
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import psutil
 from websockets.asyncio.client import connect
 
+from benchmarks.dashboard import dashboard
 from benchmarks.machine import machine_line
 from samplemind_core import server
 from samplemind_core.config import RunConfig
@@ -39,7 +35,6 @@ from samplemind_core.training import jobs
 from samplemind_core.workspace import Workspace
 
 CLASSES = ("kick", "snare", "hihat", "clap", "tom", "cymbal")
-START_DEADLINE_S = 120.0
 MEASURED_S = 10.0
 
 
@@ -155,36 +150,12 @@ def main() -> None:
     parser.add_argument("--every", type=float, default=2.0, help="seconds from epoch to epoch")
     options = parser.parse_args()
     print(machine_line())
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     os.environ["SAMPLEMIND_KEY"] = secrets.token_hex(16)  # the viewers' tickets are signed here
     with tempfile.TemporaryDirectory() as folder:
-        environment = os.environ | {"SAMPLEMIND_WORKSPACE": folder, "SAMPLEMIND_WORKER": "external"}
         workspace = Workspace.open(folder)
-        command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port),
-                   "--server.address", "127.0.0.1", "--server.headless", "true"]  # fmt: skip
-        root = Path(__file__).resolve().parents[1]
-        started = subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.DEVNULL)
-        try:
-            deadline = time.monotonic() + START_DEADLINE_S
-            while not _answers(port):
-                if time.monotonic() > deadline or started.poll() is not None:
-                    raise SystemExit("The dashboard did not start.")
-                time.sleep(0.2)
-            asyncio.run(measure(f"ws://127.0.0.1:{port}", psutil.Process(started.pid), workspace, options))
-        finally:
-            started.kill()
-            started.wait()
-            workspace.close()
-
-
-def _answers(port: int) -> bool:
-    try:
-        with urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=2) as answer:
-            return bool(answer.status == 200)
-    except (URLError, OSError):
-        return False
+        with dashboard(Path(folder)) as (port, pid):
+            asyncio.run(measure(f"ws://127.0.0.1:{port}", psutil.Process(pid), workspace, options))
+        workspace.close()
 
 
 if __name__ == "__main__":

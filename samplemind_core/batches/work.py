@@ -11,19 +11,19 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from samplemind_core.audio.decode import AUDIO_SUFFIXES
 from samplemind_core.data.archives import open_archive
-from samplemind_core.data.sources import text_of
+from samplemind_core.data.sources import Sieve, text_of
 from samplemind_core.errors import AudioError, DataError, NotFoundError
 from samplemind_core.files import make_folder, storage_error, write_atomic
 from samplemind_core.inference.classifier import Classifier, Result
 from samplemind_core.inference.sorting import safe_name
-from samplemind_core.store.records import Answer, Batch
+from samplemind_core.store.records import Answer, Batch, Reject
 
 if TYPE_CHECKING:
     from samplemind_core.store import Checkpoint, Run
@@ -35,6 +35,7 @@ CHUNK = 64
 """Answers stored in one transaction: what a kill may cost is hearing as many files again."""
 
 _LIST = "files.jsonl"
+_REFUSED, _LEFT_OUT = "refused.json", "left-out.json"  # of an archive; of the folder that is searched
 _OWN = {"path", "label", "confidence"}  # columns of their own
 Progress = Callable[[int, int | None, str], None]
 
@@ -190,18 +191,20 @@ def answer_of(result: Result, position: int, file: str) -> Answer:
 
 
 def write_listing(root: Path, listing: Path, *, progress: Progress, check: Callable[[], None]) -> None:
-    """Write the audio files below a folder, sorted, one JSON string a line; links are not followed."""
+    """Write the audio files below a folder, sorted, one JSON string a line; beside it, what was left out and why."""
     part = listing.with_suffix(".part")
     make_folder(listing.parent)
+    refused: list[Reject] = []
     try:
         with part.open("w", encoding="ascii") as out:
-            for count, name in enumerate(walk_audio(root), 1):
+            for count, name in enumerate(walk_audio(root, refused), 1):
                 out.write(json.dumps(name) + "\n")
                 if count % 1_000 == 0:
                     progress(count, None, "Looking for audio files")
                     check()
             out.flush()
             os.fsync(out.fileno())
+        _refuse(listing.with_name(_LEFT_OUT), refused)
         part.replace(listing)
     except OSError as error:
         raise storage_error(listing, error) from error
@@ -214,29 +217,68 @@ def read_listing(listing: Path) -> Iterator[str]:
             yield json.loads(line)
 
 
-def walk_audio(root: Path) -> Iterator[str]:
-    """Yield relative paths of files with an audio ending, folder by folder in the order of their names."""
-    for folder, folders, files in os.walk(root):
+def walk_audio(root: Path, refused: list[Reject] | None = None) -> Iterator[str]:
+    """Yield relative paths of files that may be sounds, folder by folder in the order of their names.
+
+    Links are not followed, hidden folders not searched. What is no sound by its name, and what is no file,
+    is added to ``refused``, as an import lists it: by name, or summed up where a kind comes by the hundred.
+    """
+    refused, sieve = [] if refused is None else refused, Sieve()
+
+    def closed(error: OSError) -> None:
+        refused.append(Reject(_shown(Path(error.filename), root), f"Cannot be opened: {error.strerror}."))
+
+    for folder, folders, files in os.walk(root, onerror=closed):
+        for name in sorted(folders):
+            if name.startswith(".") or name == "__MACOSX":
+                refused.append(Reject(f"{_shown(Path(folder, name), root)}/", "A hidden or system folder."))
+            elif Path(folder, name).is_symlink():
+                refused.append(Reject(_shown(Path(folder, name), root), "A link; links are not followed."))
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")
         for name in sorted(files):
             path = Path(folder, name)
-            # "._x.wav" is what macOS leaves beside a file; it is no sound.
-            if not name.startswith(".") and path.suffix.lower() in AUDIO_SUFFIXES and not path.is_symlink():
+            shown = _shown(path, root)
+            if path.is_symlink():
+                refused.append(Reject(shown, "A link; links are not followed."))
+            elif not path.is_file():
+                refused.append(Reject(shown, "A pipe, socket or device, not a file."))
+            elif sieve.takes(shown):
                 yield path.relative_to(root).as_posix()
+    refused += sieve.rejects()
+
+
+def left_out(root: Path, batch: Batch) -> list[Reject]:
+    """Return what of a batch's folder, uploads or archive was not listened to, and why; empty until it is known."""
+    found = []
+    for name in (_REFUSED, _LEFT_OUT):
+        try:
+            rows = json.loads((batch_folder(root, batch.id) / name).read_bytes())
+        except (OSError, ValueError):
+            continue
+        found += [Reject(str(file), str(reason)) for file, reason in rows]
+    return found
+
+
+def _refuse(path: Path, refused: Sequence[Reject]) -> None:
+    write_atomic(path, json.dumps([(reject.name, reject.reason) for reject in refused]).encode())
+
+
+def _shown(path: Path, root: Path) -> str:
+    return text_of(path.relative_to(root).as_posix())
 
 
 def _unpack(context: TaskContext, own: Path, name: str) -> None:
     """Unpack the sounds of an archive into ``audio/``, whole or not at all; what is refused is told in a file."""
-    done = own / "refused.json"
+    done = own / _REFUSED
     if done.exists():
         return
-    refused: list[tuple[str, str]] = []
+    refused: list[Reject] = []
     into = own / "audio"
     shutil.rmtree(into, ignore_errors=True)
     make_folder(into)
     with open_archive(own / safe_name(name), context.workspace.settings.limits) as tree:
-        refused += [(reject.name, reject.reason) for reject in tree.rejects]
-        wanted = [path for path in sorted(tree.files) if Path(path).suffix.lower() in AUDIO_SUFFIXES]
+        refused += tree.rejects
+        wanted = [path for path in sorted(tree.files) if not path.lower().endswith(".csv")]
         for count, path in enumerate(wanted):
             context.progress(count, len(wanted), "Unpacking")
             context.check()
@@ -244,8 +286,8 @@ def _unpack(context: TaskContext, own: Path, name: str) -> None:
             try:
                 content = tree.files[path]()
             except AudioError as error:
-                refused.append((text_of(path), str(error)))
+                refused.append(Reject(text_of(path), str(error)))
                 continue
             make_folder(target.parent)
             write_atomic(target, content)
-    write_atomic(done, json.dumps(refused).encode())
+    _refuse(done, refused)

@@ -38,7 +38,7 @@ _DRIVE = re.compile(r"^[A-Za-z]:")
 
 def is_archive(path: Path) -> bool:
     """Return whether a file is named or starts like an archive; :func:`open_archive` says if it is of use."""
-    if path.suffix.lower() in _ARCHIVES:
+    if is_archive_name(path.name):
         return True
     try:
         if not path.is_file():
@@ -47,6 +47,11 @@ def is_archive(path: Path) -> bool:
             return stream.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
     except OSError:
         return False
+
+
+def is_archive_name(name: str) -> bool:
+    """Return whether a file is named like an archive, of a kind that can be read or not."""
+    return PurePosixPath(name).suffix.lower() in _ARCHIVES
 
 
 def open_archive(path: Path, limits: Limits) -> AbstractContextManager[Tree]:

@@ -6,75 +6,20 @@ import csv
 import io
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from samplemind_core.errors import NotFoundError, SampleMindError
 from samplemind_core.files import inert
 from samplemind_core.ui import words
+from samplemind_core.ui.bringing import Given
 from samplemind_core.ui.state import workspace
 
 if TYPE_CHECKING:
-    from samplemind_core.inference.classifier import Item, Result
+    from samplemind_core.inference.classifier import Result
 
 KEPT_ANSWERS = 4
-
-
-@dataclass(frozen=True)
-class Given:
-    """One file to classify: uploaded, recorded, or on the server. Its name is shown, never used as a path.
-
-    ``id`` differs where the content may.
-    """
-
-    id: str
-    name: str
-    source: bytes | Path
-
-    @property
-    def item(self) -> Item:
-        """As the classifier takes it."""
-        return self.source if isinstance(self.source, Path) else (self.name, self.source)
-
-
-def suffixes() -> list[str]:
-    """Return the endings of sounds that can be read, without their dots."""
-    from samplemind_core.audio.decode import AUDIO_SUFFIXES
-
-    return sorted(suffix.lstrip(".") for suffix in AUDIO_SUFFIXES)
-
-
-def on_server(text: str, limit: int) -> list[Given]:
-    """Return the sounds that a path of the server names: a file, or those in a folder and below.
-
-    Raises
-    ------
-    NotFoundError
-        If nothing is there.
-    SampleMindError
-        If there are more than ``limit``.
-    """
-    place = Path(text.strip()).expanduser()
-    endings = {f".{suffix}" for suffix in suffixes()}
-    try:
-        if place.is_dir():
-            found = sorted(file for file in place.rglob("*") if file.suffix.lower() in endings and file.is_file())
-        else:
-            found = [place] if place.exists() else []
-        given = [Given(f"{file}:{file.stat().st_mtime_ns}", file.name, file) for file in found[: limit + 1]]
-    except OSError as error:
-        raise NotFoundError(f"'{place}' cannot be read: {error.strerror or error}.", "Check its rights.") from error
-    if not given:
-        raise NotFoundError(f"There is no sound at '{place}' on the server.", "Check the path.")
-    if len(given) > limit:
-        raise SampleMindError(
-            f"There are more than {limit} sounds in '{place}'.",
-            "Choose a smaller folder, or classify it as a batch or from the command line.",
-        )
-    return given
 
 
 def answers(ref: str, given: Sequence[Given], *, keep_signals: bool) -> tuple[list[Result], float]:
@@ -87,11 +32,24 @@ def answers(ref: str, given: Sequence[Given], *, keep_signals: bool) -> tuple[li
         with st.spinner(f"Listening to {words.plural(len(given), 'sample')}", show_time=True):
             classifier = workspace().classifier(ref)
             started = time.perf_counter()
-            results = classifier.predict([item.item for item in given], keep_signals=keep_signals)
+            heard = iter(classifier.predict([one.item for one in given if not one.fault], keep_signals=keep_signals))
+            results = [unheard(one.name, one.fault) if one.fault else next(heard) for one in given]
             while len(kept) >= KEPT_ANSWERS:
                 kept.pop(next(iter(kept)))
             kept[asked] = results, time.perf_counter() - started
     return kept[asked]
+
+
+def unheard(name: str, fault: str) -> Result:
+    """Return the result of what never reached the classifier."""
+    from samplemind_core.inference.classifier import Result
+
+    return Result(name, error=fault)
+
+
+def reasons(results: Sequence[Result]) -> list[tuple[str, str]]:
+    """Return name and reason of each file that could not be read, for a list of two columns."""
+    return [(result.name, words.without_name(result.error, result.name)) for result in results if result.error]
 
 
 def agree(one: Result, other: Result) -> bool:

@@ -14,13 +14,17 @@ from samplemind_core.starter import is_starter
 from samplemind_core.store import Checkpoint, Run
 from samplemind_core.store.records import ENDED
 from samplemind_core.ui import measure, parts, words
-from samplemind_core.ui.answers import Given, agree, answers, csv_text, on_server, row, suffixes
+from samplemind_core.ui.answers import agree, answers, csv_text, reasons, row
 from samplemind_core.ui.batches.remembering import after_answers
+from samplemind_core.ui.bringing import Given, dropped, on_server
 from samplemind_core.ui.one_sound import show_one
 from samplemind_core.ui.starter import starter_provenance
 from samplemind_core.ui.state import choose, error_boundary, workspace
 
 ALONE = "none"
+SHOWN_REASONS = 20
+"""Files that could not be read from which on their list is folded."""
+
 _WAYS = {"drop": "Drop files", "record": "Record", "server": "On the server"}
 
 
@@ -89,23 +93,18 @@ def bring(*, key: str) -> list[Given]:
             "File or folder on the server", key=f"{key}-path", placeholder="/home/me/samples/new",
             help=f"A folder is read with all folders in it, up to {limits.max_uploads} sounds.",
         )  # fmt: skip
-        return on_server(text, limits.max_uploads) if text.strip() else []
+        return on_server(text, limits) if text.strip() else []
+    # Any kind of file: one that is no sound gets a line that says what it is, which the widget's refusal does not.
     files = st.file_uploader(
         f"Samples, up to {limits.max_uploads} at once",
-        type=suffixes(),
         accept_multiple_files=True,
         key=f"{key}-files",
         max_upload_size=limits.max_file_mb,
     )
     if not files:
-        st.caption("WAV, AIFF, FLAC, MP3 and OGG. What you drop here is analysed and not kept.")
+        st.caption("WAV, AIFF, FLAC, MP3 and OGG, or a zip of them. What you drop here is analysed and not kept.")
         return []
-    if len(files) > limits.max_uploads:
-        raise SampleMindError(
-            f"{len(files)} files were dropped; one upload takes {limits.max_uploads}.",
-            "Drop fewer, or choose “Many files” on the Classify page.",
-        )
-    return [Given(file.file_id, file.name, file.getvalue()) for file in files]
+    return dropped(files, limits)
 
 
 def provenance(ref: str, run: Run, checkpoint: Checkpoint) -> None:
@@ -215,8 +214,8 @@ def show_many(ref: str, run: Run, given: Sequence[Given], *, key: str, other: tu
         key=f"{key}-csv",
     )
     if failed:
-        with st.expander(f"Could not be read ({failed:,})", expanded=failed < 6):
-            parts.facts_list([(given[i].name, results[i].error) for i in range(len(given)) if results[i].error])
+        with st.expander(f"Could not be read ({failed:,})", expanded=failed <= SHOWN_REASONS):
+            parts.facts_list(reasons(results))
     selected = chosen["selection"]["rows"]
     if selected and selected[0] < len(places):
         with error_boundary():

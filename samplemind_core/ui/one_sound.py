@@ -13,7 +13,8 @@ from samplemind_core.errors import SampleMindError
 from samplemind_core.server import clip_url, sound_url
 from samplemind_core.store import Run
 from samplemind_core.ui import parts, words
-from samplemind_core.ui.answers import Given, agree, answers
+from samplemind_core.ui.answers import agree, answers
+from samplemind_core.ui.bringing import Given
 from samplemind_core.ui.hints import hint
 from samplemind_core.ui.player import Mark, Sound, player, player_list
 from samplemind_core.ui.several_answers import several_answer

@@ -127,3 +127,11 @@ _LABELS = {
     "mixup_until": "Mixup until (share of epochs)",
     "name": "Network",
 }
+
+
+def without_name(reason: str, name: str) -> str:
+    """Return why a file could not be read, for a place beside its name: without repeating it."""
+    from samplemind_core.audio.decode import printable
+
+    rest = reason.removeprefix(f"{printable(name.rpartition('/')[2])} ")
+    return rest[:1].upper() + rest[1:]

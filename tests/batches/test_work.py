@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -45,6 +45,7 @@ def pack(tmp_path: Path) -> Path:
     (folder / "._0.wav").write_bytes(b"\0")
     shutil.copy(folder / "0.wav", folder / ".hidden" / "0.wav")
     (folder / "link.wav").symlink_to(folder / "0.wav")
+    os.mkfifo(folder / "pipe.wav")
     return folder
 
 
@@ -65,6 +66,9 @@ def test_a_folder_is_answered_whole(trained: Workspace, pack: Path) -> None:
         *("b/1.wav", "b/3.wav", "b/5.wav", "b/7.wav"),
     ]
     assert trained.store.answers.batch(batch.id).num_files == 10
+    left_out = {reject.name: reject.reason for reject in batches.left_out(trained.root, batch)}
+    assert set(left_out) == {".hidden/", "link.wav", "pipe.wav", "readme.txt", "._* (1 file)"}
+    assert "not a file" in left_out["pipe.wav"]
     alone = trained.classifier("r").predict([pack / "b" / "3.wav"])[0]
     there = next(answer for answer in answers if answer.file == "b/3.wav")
     assert there.label == alone.label
@@ -117,8 +121,8 @@ def test_an_archive_is_unpacked_beside_the_batch(trained: Workspace, pack: Path,
     assert [answer.file for answer in trained.store.answers.page(batch.id)] == ["0.wav", "broken.wav", "b/1.wav"]
     own = batches.batch_folder(trained.root, batch.id)
     assert (own / "audio" / "b" / "1.wav").read_bytes() == (pack / "b" / "1.wav").read_bytes()
-    refused = dict(json.loads((own / "refused.json").read_text()))
-    assert any("outside.wav" in name for name in refused)
+    refused = {reject.name: reject.reason for reject in batches.left_out(trained.root, batch)}
+    assert set(refused) == {"../../outside.wav", "readme.txt"}
     assert not list(tmp_path.rglob("outside.wav"))
     delete_batch(trained, batch.id)
     assert not own.exists()

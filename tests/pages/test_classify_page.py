@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -142,6 +143,20 @@ def test_each_bad_file_has_its_line_with_its_reason(page, trained):
     for name in bad:
         assert name in reasons
     assert list(app.dataframe[0].value["Note"]) == ["", *["could not be read"] * 3]
+
+
+def test_an_archive_is_opened_and_what_is_no_sound_is_named(page, trained):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("set/kick.wav", clip(trained).read_bytes())
+        archive.writestr("../evil.wav", b"x")
+        archive.writestr("set/notes.wav", b"not a sound")
+    app = drop(page(), ("pack.zip", packed.getvalue()), ("cut.zip", packed.getvalue()[:200]), ("read.me", b"hello"))
+    assert list(app.dataframe[0].value["File"]) == ["kick.wav", "notes.wav", "evil.wav", "cut.zip", "read.me"]
+    assert list(app.dataframe[0].value["Note"]) == ["", *["could not be read"] * 4]
+    reasons = "".join(item.proto.body for item in app.get("html"))
+    for reason in ("Cannot be decoded: it looks like a text file", "Leads out of the archive", "table of contents"):
+        assert reason in reasons
 
 
 def test_one_bad_file_alone_says_why(page):

@@ -20,19 +20,20 @@ def correct_answers(batch: Batch, found: Sequence[Answer], class_names: Sequence
     from samplemind_core.batches.review import correct_answer
 
     names = {answer.position: f"{answer.file or answer.name} · {answer.label or 'none of these'}" for answer in found}
+    form = f"{key}-{batch.id}"
     with st.expander(title, icon=":material/edit:"):
         chosen = st.multiselect(
             "Files",
             list(names),
             format_func=lambda position: names.get(position, ""),
-            key=f"{key}-files-{batch.id}",
+            key=f"{form}-files-{_round(form)}",
             placeholder="Choose files",
         )
 
         def submit(label: str) -> list[Correction]:
             return [correct_answer(workspace(), batch.id, position, label, by=owner()) for position in chosen]
 
-        _form(class_names, submit, key=f"{key}-{batch.id}", ready=bool(chosen))
+        _form(class_names, submit, key=form, ready=bool(chosen))
 
 
 def correct_upload(
@@ -81,20 +82,29 @@ def correct_upload(
         st.caption("The sound is kept for review and may become a training sample.")
 
 
+def _round(key: str) -> int:
+    """Return how often a form was sent: its fields are new ones after each time, and empty."""
+    sent: int = st.session_state.get(f"{key}-round", 0)
+    return sent
+
+
 def _form(class_names: Sequence[str], submit: Callable[[str], list[Correction]], *, key: str, ready: bool) -> None:
+    fields = f"{key}-{_round(key)}"
     with st.container(horizontal=True, vertical_alignment="bottom"):
         picked = st.selectbox(
-            "It is", [*class_names, ANOTHER], index=None, key=f"{key}-label", placeholder="Choose a class", width=220
+            "It is", [*class_names, ANOTHER], index=None, key=f"{fields}-label", placeholder="Choose a class", width=220
         )
         label = picked or ""
         if picked == ANOTHER:
-            label = st.text_input("Name of the class", key=f"{key}-new", max_chars=200, width=220).strip()
+            label = st.text_input("Name of the class", key=f"{fields}-new", max_chars=200, width=220).strip()
         if st.button(
             "Send for review", icon=":material/send:", key=f"{key}-send", disabled=not (ready and label.strip())
         ):
             with error_boundary():
                 sent = submit(label)
                 st.session_state[f"{key}-sent"] = f"{words.plural(len(sent), 'correction')} sent for review as {label}."
+                st.session_state[f"{key}-round"] = _round(key) + 1
+                st.rerun()  # the number of those that wait stands further up
     said = st.session_state.pop(f"{key}-sent", None)
     if said:
         st.caption(f":material/check: {parts.safe(said)}")

@@ -10,8 +10,9 @@ import streamlit as st
 
 from samplemind_core.store import Batch, Checkpoint, Run
 from samplemind_core.ui import words
-from samplemind_core.ui.answers import Given, answers
+from samplemind_core.ui.answers import answers
 from samplemind_core.ui.batches.correcting import correct_upload
+from samplemind_core.ui.bringing import Given
 from samplemind_core.ui.state import error_boundary, owner, workspace
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 ROWS = 50
 SUGGESTED = 20
+SHOWN_REFUSED = 200
 FAILED = "could not be read"
 ORDERS: dict[Order, str] = {
     "position": "In order",
@@ -57,10 +58,12 @@ def show_batch(batch_id: str) -> None:
     summary = workspace().store.answers.summary(batch.id)
     if not summary.num_answers:
         st.caption("The first answers will be here in a moment.")
+        not_heard(batch)
         return
     overview(batch, summary)
     with error_boundary():
         answers(batch, summary)
+    not_heard(batch)
     if batch.kind != "page":
         with error_boundary():
             sorting(batch)
@@ -126,15 +129,28 @@ def answers(batch: Batch, summary: AnswerSummary) -> None:
         _silent_list(heard)
     elif heard:
         player_list([sound(batch, answer) for answer in heard], key="batch-list")
-    failed = {answer.file or answer.name: answer.error for answer in found if answer.error}
+    failed = [(answer.file or answer.name, answer.error) for answer in found if answer.error]
     if failed:
         with st.expander(f"Could not be read ({len(failed):,} on this page)", expanded=not heard):
-            parts.facts(failed)
+            parts.facts_list([(name, words.without_name(reason, name)) for name, reason in failed])
     if any(answer.several_labels for answer in heard):
         st.caption("Each file counts, sorts and filters by its surest label. Corrections take one label per file.")
     elif heard and batch.kind != "page":
         correct_answers(batch, heard, class_names(batch, summary), title="Something is wrong here", key="wrong")
         worth_a_label(batch, class_names(batch, summary))
+
+
+def not_heard(batch: Batch) -> None:
+    """Draw what was not listened to: entries of an archive that were refused, and files that are no sounds."""
+    from samplemind_core.batches.work import left_out
+
+    refused = left_out(workspace().root, batch)
+    if not refused:
+        return
+    with st.expander(f"Left out ({len(refused):,})", icon=":material/block:"):
+        parts.facts_list([(row.name, row.reason) for row in refused[:SHOWN_REFUSED]])
+        if len(refused) > SHOWN_REFUSED:
+            st.caption(f"The first {SHOWN_REFUSED:,}.")
 
 
 def worth_a_label(batch: Batch, names: Sequence[str]) -> None:

@@ -60,7 +60,10 @@ def queue(waiting: Sequence[Correction]) -> None:
             key=f"review-chosen-{len(waiting)}-{shown[0].id}",
         )
         dataset = choose("Take them into", datasets, "into", default=_usual(shown, datasets))
-        st.caption("They become training samples of a new version; test samples stay as they are.")
+        st.caption(
+            "They become training samples of a new version; a sound that is in the dataset already gets its new class "
+            "where it is."
+        )
         with st.container(horizontal=True):
             if st.button("Accept", type="primary", icon=":material/check:", key="review-accept", disabled=not chosen):
                 _accept(chosen, dataset)
