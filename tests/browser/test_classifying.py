@@ -25,7 +25,7 @@ from samplemind_core.store import Answer, Batch
 from samplemind_core.workspace import Workspace
 from tests.browser.conftest import FLAGS, ROOT, Dashboard, environment, settled, wait_until
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(420)]
 
 RATE = 22_050
 FILES, FIRST = 150, 64  # one more than two portions of answers, and the first portion
@@ -196,7 +196,7 @@ def stop_and_resume(page: Page, workspace: Workspace, folder: Path, gate: Path, 
         path.fill(str(folder))
         path.press("Tab")
         main.get_by_role("button", name="Classify the folder").click()
-        expect(main.get_by_text(re.compile(rf"Classifying · {FIRST} of {FILES}"))).to_be_visible(timeout=60_000)
+        expect(main.get_by_text(re.compile(rf"Classifying · {FIRST} of {FILES}"))).to_be_visible(timeout=120_000)
         main.get_by_role("button", name="Stop", exact=True).click()
         expect(main.get_by_text("Stopping")).to_be_visible()
         (batch,) = (one for one in workspace.store.answers.batches() if one.kind == "folder")
@@ -216,7 +216,7 @@ def stop_and_resume(page: Page, workspace: Workspace, folder: Path, gate: Path, 
     done = workspace.store.answers.page(batch.id, limit=FILES)
     assert len(done) == 2 * FIRST
     main.get_by_role("button", name="Resume", exact=True).click()
-    expect(main.get_by_text(re.compile(rf"^{FILES} files in .*, 1 could not be read"))).to_be_visible(timeout=60_000)
+    expect(main.get_by_text(re.compile(rf"^{FILES} files in .*, 1 could not be read"))).to_be_visible(timeout=120_000)
     answers = workspace.store.answers.page(batch.id, limit=FILES + 1)
     assert answers[: len(done)] == done
     assert [answer.file for answer in answers] == sorted(path.name for path in folder.iterdir())
