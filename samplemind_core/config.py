@@ -259,6 +259,11 @@ class ModelConfig(Config):
         description="Networks that are trained side by side and answer as one (an ensemble); each costs as much as one "
         "alone.",
     )
+    init: Literal["random", "auto", "starter"] = Field(
+        "random",
+        description="What the network knows before its first step: nothing, or what the starter model learnt on "
+        "synthesised drums; auto takes the starter where it fits network and front end.",
+    )
 
 
 Monitor = Literal["val_loss", "val_accuracy", "val_macro_f1"]

@@ -35,6 +35,7 @@ from samplemind_core.training.checkpoints import (
 from samplemind_core.training.clip_record import ClipRecord
 from samplemind_core.training.device import describe, deterministic, pick_device, pick_memory_format, pick_precision
 from samplemind_core.training.feed import Feed
+from samplemind_core.training.first_weights import give_first_weights
 from samplemind_core.training.measuring import Judged, Totals, headline, judge, measure_epoch, probe_sample
 from samplemind_core.training.monitor import WORDS, rank
 from samplemind_core.training.objective import objective_for
@@ -70,6 +71,8 @@ class Trainer:
     ------
     TrainingError
         If a split is empty or the spectrograms do not have the shape that the configuration says.
+    ConfigError
+        If it is to start from the starter model and that does not fit.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class Trainer:
         torch.manual_seed(config.train.seed)
         model = build_model(config.model, len(data.class_names), config.features)
         model.set_views(config.train.tta_views)
+        self._beginning = give_first_weights(model, config, data.class_names)
         self.model: AudioClassifier = model.to(self.device, memory_format=self.layout)  # type: ignore[call-overload]
         averages = config.train.average == "swa" or (config.train.average == "ema" and config.train.ema_decay > 0)
         self.averaged: AudioClassifier | None = copy.deepcopy(self.model).requires_grad_(False) if averages else None
@@ -138,6 +142,8 @@ class Trainer:
             If a checkpoint cannot be written; the ones before it stay.
         """
         self.observer.on_start(describe(self.device), count_parameters(self.model))
+        if self._beginning and (self.epoch, self.step) == (1, 0):
+            self.observer.on_event("weights", self._beginning)
         generators = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices=generators), deterministic(self.train_config.deterministic):
             if self.step == 0 and (early := self._why_stop_early()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 from starter_model import CLASSES, put_starter
 
 from samplemind_core import starter
@@ -65,3 +66,18 @@ def test_a_copy_without_one_says_so(tmp_path, monkeypatch, workspace) -> None:
     starter.starter_card.cache_clear()
     with pytest.raises(NotFoundError, match="no starter model"):
         workspace.resolve("starter")
+
+
+def test_the_one_that_is_shipped_is_small_and_keeps_its_promises() -> None:
+    card = starter.starter_card()
+    info = read_info(starter.STARTER_FILE)
+    assert starter.STARTER_FILE.stat().st_size <= 2_000_000
+    assert info.class_names == card.class_names == ("clap", "cymbal", "hihat", "kick", "snare", "tom")
+    assert info.dataset["synthetic"] is True
+    assert info.state == {}
+    with safe_open(starter.STARTER_FILE, "pt") as file:
+        assert all(name.startswith("model.") for name in file.keys())  # noqa: SIM118 - it is no mapping
+    assert card.held_out_kits.accuracy >= 0.85
+    assert card.real is not None
+    assert card.real.accuracy_interval[0] <= card.real.accuracy <= card.real.accuracy_interval[1]
+    assert card.real.accuracy > 1 / 3  # twice as good as guessing among six

@@ -23,6 +23,8 @@ from samplemind_core.ui.train.remedies import draw_remedies
 
 _AGAIN = "train-again"
 GHOSTS_OFFERED = 50
+TOLD = {"weights", "record"}
+"""Kinds of events that are told in words; the others stand in the curves."""
 SMOOTHING = {"Off": 0.0, "Light": 0.6, "Strong": 0.85}
 
 
@@ -203,6 +205,9 @@ def about(run_id: str) -> None:
                 }
                 | ({"Tags": run.tags} if run.tags else {})
             )
+            for event in store.events(run.id):
+                if event.kind in TOLD:
+                    st.caption(parts.safe(event.message))
             if run.notes:
                 st.caption("Notes")
                 st.text(run.notes)
