@@ -55,7 +55,7 @@ def map_figure(
         All groups in the order of their colours; at most :data:`MAX_GROUPS` are drawn apart, the
         others together as "others".
     clip_ids : array_like of int, length N
-        Come back in ``customdata[0]`` of a chosen point.
+        Come back as ``customdata`` of a chosen point.
     hovers : sequence of str, length N
         What a point says of itself; read as text, not markup.
     theme : {'light', 'dark'}
@@ -157,8 +157,8 @@ def _trace(
     shared: dict[str, Any] = {
         "mode": "markers",
         "name": safe(name, 24),
-        # Lists: arrays of arrays reach the page's selection as mappings.
-        "customdata": ids[:, None].tolist(),
+        # One number each: a list of lists costs more than all the rest, and arrays of arrays come back as mappings.
+        "customdata": ids,
         "hovertext": texts,
         "hovertemplate": "%{hovertext}<extra></extra>",
     }

@@ -187,6 +187,46 @@ def apartness(vectors: npt.NDArray[np.floating], labels: Sequence[str] | npt.NDA
     return Apartness(far.astype(np.float32), same.astype(np.float32))
 
 
+def stored_apartness(
+    root: Path, checkpoint: Checkpoint, dataset_id: str, split: str, embeddings: Embeddings
+) -> Apartness | None:
+    """Return how far clips lie apart, if that was computed before for these very clips and weights."""
+    try:
+        with np.load(_apartness_file(root, checkpoint, dataset_id, split), allow_pickle=False) as file:
+            same = np.array_equal(file["clip_ids"], embeddings.clip_ids)
+            same = same and float(file["made_from"][0]) == checkpoint.created_at
+            same = same and np.array_equal(file["labels"], embeddings.labels)
+            return Apartness(file["distance"], file["agreement"]) if same else None
+    except (OSError, ValueError, KeyError, EOFError):
+        return None
+
+
+def make_apartness(
+    root: Path, checkpoint: Checkpoint, dataset_id: str, split: str, embeddings: Embeddings
+) -> Apartness:
+    """Return how far the clips of a split lie apart, stored or computed now and stored; see :func:`apartness`."""
+    found = stored_apartness(root, checkpoint, dataset_id, split, embeddings)
+    if found is not None:
+        return found
+    found = apartness(embeddings.vectors, embeddings.labels)
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        distance=found.distance,
+        agreement=found.agreement,
+        clip_ids=embeddings.clip_ids,
+        labels=embeddings.labels,
+        made_from=np.array([checkpoint.created_at]),
+    )
+    write_atomic(_apartness_file(root, checkpoint, dataset_id, split), buffer.getvalue())
+    return found
+
+
+def _apartness_file(root: Path, checkpoint: Checkpoint, dataset_id: str, split: str) -> Path:
+    stem = embeddings_file(root, checkpoint, dataset_id)
+    return stem.with_name(f"{stem.stem}-{split.replace(':', '-')}-apart.npz")
+
+
 def umap_file(root: Path, checkpoint: Checkpoint, dataset_id: str, split: str, dims: int) -> Path:
     """Return where a checkpoint's UMAP of some clips is kept."""
     stem = embeddings_file(root, checkpoint, dataset_id)
@@ -232,3 +272,17 @@ def run_umap(context: TaskContext) -> dict[str, Any]:
     context.progress(0, None, "Arranging the samples")
     found = make_umap(workspace.store, workspace.settings, checkpoint, dataset, params["split"], int(params["dims"]))
     return {"num_clips": len(found.points)}
+
+
+def run_apartness(context: TaskContext) -> dict[str, Any]:
+    """Do a task of the kind ``apartness``: which clips of ``split`` in ``dataset`` lie apart for ``ref``."""
+    workspace, params = context.workspace, context.params
+    _, checkpoint = workspace.resolve(params["ref"])
+    dataset = workspace.dataset(params["dataset"])
+    embeddings = embed_dataset(
+        workspace.store, workspace.settings, checkpoint, dataset, context.progress, should_stop=context.should_stop
+    ).of(params["split"])
+    context.check()
+    context.progress(0, None, "Comparing each sample with all others")
+    found = make_apartness(workspace.root, checkpoint, dataset.id, params["split"], embeddings)
+    return {"num_clips": len(found.distance)}

@@ -25,6 +25,7 @@ HANDLERS: dict[str, str] = {
     "judge": "samplemind_core.evaluation.work_ahead:run_judging",
     "embed": "samplemind_core.evaluation.work_ahead:run_embedding",
     "levels": "samplemind_core.evaluation.levels:run_levels",
+    "apartness": "samplemind_core.evaluation.embedding_map:run_apartness",
     "umap": "samplemind_core.evaluation.embedding_map:run_umap",
     "health": "samplemind_core.data.health:health_task",
     "cross_validate": "samplemind_core.evaluation.cross_validation:run_task",

@@ -89,3 +89,31 @@ def test_wrong_questions_are_explained() -> None:
         pca_map(np.ones((5, 4)), 4)
     with pytest.raises(DataError, match="at least 3"):
         umap_map(np.ones((2, 4)), 2)
+
+
+def test_what_lies_apart_is_kept_and_many_are_compared_alike(tmp_path, monkeypatch) -> None:
+    from dataclasses import replace
+
+    from samplemind_core.evaluation import embeddings as module
+    from samplemind_core.evaluation.embedding_map import make_apartness, stored_apartness
+    from samplemind_core.store import Checkpoint
+
+    vectors, names = clusters()
+    few = apartness(vectors, names)
+    monkeypatch.setattr(module, "_MANY", 1)  # as with twenty thousand samples
+    many = apartness(vectors, names)
+    assert np.allclose(many.distance, few.distance, atol=1e-6)
+    assert np.array_equal(many.agreement, few.agreement)
+    empty = np.array([""] * len(names))
+    asked = module.Embeddings(vectors.astype(np.float32), np.zeros((len(names), 3), np.float32),
+                              np.arange(len(names)), names, empty, empty, empty, ("kick", "snare", "tom"))  # fmt: skip
+    checkpoint = Checkpoint(1, "r1", "best", 3, "x", 0.5, 0.8, 1, 17.0)
+    assert stored_apartness(tmp_path, checkpoint, "d1", "test", asked) is None
+    made = make_apartness(tmp_path, checkpoint, "d1", "test", asked)
+    kept = stored_apartness(tmp_path, checkpoint, "d1", "test", asked)
+    assert kept is not None
+    assert np.array_equal(kept.distance, made.distance)
+    # Other weights or a corrected label: what was found is not true any more.
+    assert stored_apartness(tmp_path, replace(checkpoint, created_at=18.0), "d1", "test", asked) is None
+    corrected = replace(asked, labels=np.where(np.arange(len(names)) == 0, "snare", names))
+    assert stored_apartness(tmp_path, checkpoint, "d1", "test", corrected) is None

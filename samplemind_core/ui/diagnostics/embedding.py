@@ -12,7 +12,7 @@ from samplemind_core.store import Checkpoint
 from samplemind_core.ui import parts, words
 from samplemind_core.ui.diagnostics.confusions import heard
 from samplemind_core.ui.diagnostics.picked import Picked, PickedModel, stamp
-from samplemind_core.ui.diagnostics.waiting import embeddings_are_there
+from samplemind_core.ui.diagnostics.waiting import apartness_is_there, embeddings_are_there
 from samplemind_core.ui.state import error_boundary, owner, theme, workspace
 from samplemind_core.ui.task_progress import live_tasks
 
@@ -94,7 +94,7 @@ def _draw(picked: Picked, model: PickedModel) -> None:
     with st.container(border=True):
         _chosen(picked, embeddings, dims or 2)
     with st.container(border=True):
-        _outliers(picked, embeddings, (picked.dataset.fingerprint, split, *stamp(ref)))
+        _outliers(picked, embeddings, ref, checkpoint, split)
 
 
 def _epoch(model: PickedModel) -> tuple[str, Checkpoint]:
@@ -199,7 +199,7 @@ def _take() -> None:
     for method in _METHODS:
         chart = st.session_state.get(f"map-{method}-2")
         points = chart["selection"]["points"] if chart else []
-        ids = [int(point["customdata"][0]) for point in points if point.get("customdata")]
+        ids = [int(point["customdata"]) for point in points if point.get("customdata")]
         if ids:
             # The browser shows what was chosen; a ring as well would draw the map anew and lose its zoom.
             st.session_state.update({"map-chosen": ids, "map-clip": None})
@@ -245,7 +245,7 @@ def _chosen(picked: Picked, embeddings: Embeddings, dims: int) -> None:
         heard(picked, near, key="map-neighbours")
 
 
-def _outliers(picked: Picked, embeddings: Embeddings, key: tuple[Any, ...]) -> None:
+def _outliers(picked: Picked, embeddings: Embeddings, ref: str, checkpoint: Checkpoint, split: str) -> None:
     """Draw the samples that lie apart from all others, and those among samples of another class."""
     parts.section("Unlike the others")
     which = "Far from all"
@@ -254,8 +254,9 @@ def _outliers(picked: Picked, embeddings: Embeddings, key: tuple[Any, ...]) -> N
             "Which", ["Far from all", "Among another class"], default="Far from all", required=True, key="map-outliers",
             label_visibility="collapsed",
         ) or which  # fmt: skip
-    with st.spinner("Looking for samples that lie apart", show_time=True):
-        found = _apartness(embeddings, key)
+    found = _apartness(picked, embeddings, ref, checkpoint, split)
+    if found is None:
+        return
     if which == "Among another class":
         rows = np.lexsort((found.distance, found.agreement))[:MAX_OUTLIERS]
         rows = rows[found.agreement[rows] < 0.5]
@@ -291,8 +292,15 @@ def _pca(_embeddings: Embeddings, dims: int, key: tuple[Any, ...]) -> Map:
     return pca_map(_embeddings.vectors, dims)
 
 
-@st.cache_resource(max_entries=12, show_spinner=False)
-def _apartness(_embeddings: Embeddings, key: tuple[Any, ...]) -> Apartness:
-    from samplemind_core.evaluation.embedding_map import apartness
+def _apartness(
+    picked: Picked, embeddings: Embeddings, ref: str, checkpoint: Checkpoint, split: str
+) -> Apartness | None:
+    """Return which samples lie apart; None where that is still to be computed, which is then shown."""
+    from samplemind_core.evaluation.embedding_map import make_apartness, stored_apartness
 
-    return apartness(_embeddings.vectors, _embeddings.labels)
+    root, dataset = workspace().root, picked.dataset
+    found = stored_apartness(root, checkpoint, dataset.id, split, embeddings)
+    if not apartness_is_there(ref, dataset, split, len(embeddings), stored=found is not None):
+        return None
+    with st.spinner("Looking for samples that lie apart", show_time=True):
+        return found or make_apartness(root, checkpoint, dataset.id, split, embeddings)

@@ -15,6 +15,9 @@ from samplemind_core.ui.diagnostics.picked import clips_of
 from samplemind_core.ui.state import owner, workspace
 from samplemind_core.ui.task_progress import live_tasks
 
+_COMPARING_S = 2.0e-8
+"""Seconds to compare one sample with another, as the map does with all."""
+
 
 def answers_are_there(dataset: Dataset, split: str, refs: list[str]) -> bool:
     """Return whether checkpoints can be judged in a moment; what takes longer is started and shown otherwise."""
@@ -57,6 +60,13 @@ def levels_are_there(dataset: Dataset, clip_ids: list[int]) -> bool:
         return WorkAhead(0, missing, 0.0 if missing <= QUICK else dataset.num_clips / QUICK)
 
     return _in_a_moment("levels", f"Loudness of {dataset.name}", {"dataset": dataset.id}, ahead, many=QUICK)
+
+
+def apartness_is_there(ref: str, dataset: Dataset, split: str, num_clips: int, *, stored: bool) -> bool:
+    """Return whether samples that lie apart can be found in a moment; as :func:`answers_are_there`."""
+    ahead = WorkAhead(0 if stored else num_clips, 0, 0.0 if stored else _COMPARING_S * num_clips**2)
+    params = {"ref": ref, "dataset": dataset.id, "split": split}
+    return _in_a_moment("apartness", "Samples that lie apart", params, lambda: ahead)
 
 
 def _in_a_moment(
