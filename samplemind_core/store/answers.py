@@ -34,6 +34,19 @@ class AnswerSummary:
     histogram: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class Tally:
+    """How many files of a batch were called what, the most frequent first; None is none of these."""
+
+    by_label: dict[str | None, int]
+    num_failed: int
+
+    @property
+    def num_answers(self) -> int:
+        """Files with an answer, those that could not be heard among them."""
+        return sum(self.by_label.values()) + self.num_failed
+
+
 class Answers:
     """The tables of classified files."""
 
@@ -49,17 +62,36 @@ class Answers:
         return batch
 
     def batches(self, *, text: str = "", owner: str | None = None, limit: int = 200) -> list[Batch]:
-        """Return batches, newest first; with ``text`` those whose title, origin or a file's name holds it."""
+        """Return batches, newest first; with ``text`` those that hold it.
+
+        It is looked for in their title, origin, owner and run, and in the names and classes of their files.
+        """
         query = select(BatchRow).order_by(BatchRow.created_at.desc(), BatchRow.id).limit(limit)
         if owner is not None:
             query = query.where(BatchRow.owner == owner)
         if text:
-            inside = select(AnswerRow.batch_id).where(_holds(AnswerRow.name, text))
-            query = query.where(
-                or_(_holds(BatchRow.title, text), _holds(BatchRow.origin, text), BatchRow.id.in_(inside))
-            )
+            inside = select(AnswerRow.batch_id).where(or_(_holds(AnswerRow.name, text), _holds(AnswerRow.label, text)))
+            mine = (BatchRow.title, BatchRow.origin, BatchRow.owner, BatchRow.checkpoint["run"].as_string())
+            query = query.where(or_(*(_holds(column, text) for column in mine), BatchRow.id.in_(inside)))
         with self._db.read() as session:
             return [_batch(row) for row in session.scalars(query)]
+
+    def tally(self, batch_ids: Sequence[str]) -> dict[str, Tally]:
+        """Return what the files of each batch were called; batches without answers are left out."""
+        heard = AnswerRow.error.is_(None)
+        query = (
+            select(AnswerRow.batch_id, AnswerRow.label, heard, func.count())
+            .where(AnswerRow.batch_id.in_(batch_ids))
+            .group_by(AnswerRow.batch_id, AnswerRow.label, heard)
+        )
+        found: dict[str, Tally] = {}
+        with self._db.read() as session:
+            rows = sorted(session.execute(query).all(), key=lambda row: (-row[3], row[1] or ""))
+        for batch_id, label, was_heard, count in rows:
+            one = found.setdefault(batch_id, Tally({}, 0))
+            labels = {**one.by_label, label: count} if was_heard else one.by_label
+            found[batch_id] = Tally(labels, one.num_failed + (0 if was_heard else count))
+        return found
 
     def batch(self, batch_id: str) -> Batch:
         """Return a batch; raise :class:`NotFoundError` if there is none of that id."""

@@ -15,7 +15,7 @@ from samplemind_core.store import Checkpoint, Run
 from samplemind_core.store.records import ENDED
 from samplemind_core.ui import measure, parts, words
 from samplemind_core.ui.answers import agree, answers, csv_text, reasons, row
-from samplemind_core.ui.batches.remembering import after_answers
+from samplemind_core.ui.batches.remembering import after_answers, wish_to_remember
 from samplemind_core.ui.bringing import Given, dropped, on_server
 from samplemind_core.ui.one_sound import show_one
 from samplemind_core.ui.starter import starter_provenance
@@ -59,12 +59,13 @@ def classification(options: Mapping[str, str], *, key: str) -> None:
         provenance(second, other_run, other_checkpoint)
         other = (second, other_run)
     given = bring(key=key)
+    remember = wish_to_remember(key=key)
     if len(given) == 1:
         show_one(ref, run, given[0], key=key, other=other)
     elif given:
         show_many(ref, run, given, key=key, other=other)
     if given:
-        after_answers(ref, run, checkpoint, given, key=key)
+        after_answers(ref, run, checkpoint, given, remember=remember, key=key)
 
 
 def bring(*, key: str) -> list[Given]:

@@ -113,9 +113,9 @@ def _hear(asked: _Asked, found: Explanation, decided: Decided) -> None:
     length = len(decided.kept)
     name = found.class_name
     sounds = [
-        Sound(_wav(found.window[:length], rate), f"The sound: {words.confidence(found.prob)} {name}"),
-        Sound(_wav(decided.kept, rate), f"What decided: {words.confidence(decided.kept_prob)} {name}"),
-        Sound(_wav(decided.rest, rate), f"The rest: {words.confidence(decided.rest_prob)} {name}"),
+        Sound(_wav(found.window[:length], rate), "The sound", (f"{name} {words.confidence(found.prob)}",)),
+        Sound(_wav(decided.kept, rate), "What decided", (f"{name} {words.confidence(decided.kept_prob)}",)),
+        Sound(_wav(decided.rest, rate), "The rest", (f"{name} {words.confidence(decided.rest_prob)}",)),
     ]
     player_list(sounds, key=f"{asked.key}-decided")
     energy = words.percent(decided.energy, 0)

@@ -133,5 +133,10 @@ def without_name(reason: str, name: str) -> str:
     """Return why a file could not be read, for a place beside its name: without repeating it."""
     from samplemind_core.audio.decode import printable
 
-    rest = reason.removeprefix(f"{printable(name.rpartition('/')[2])} ")
-    return rest[:1].upper() + rest[1:]
+    steps = name.split("/")
+    for first in range(len(steps)):  # an archive's entry is called by its path in it
+        own = f"{printable('/'.join(steps[first:]))} "
+        if reason.startswith(own):
+            rest = reason.removeprefix(own)
+            return rest[:1].upper() + rest[1:]
+    return reason

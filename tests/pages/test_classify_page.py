@@ -159,6 +159,18 @@ def test_an_archive_is_opened_and_what_is_no_sound_is_named(page, trained):
         assert reason in reasons
 
 
+def test_nothing_is_kept_where_the_viewer_says_so(page, trained):
+    before = len(trained.store.answers.batches())
+    app = drop(page(), ("kick.wav", clip(trained).read_bytes()))
+    assert len(trained.store.answers.batches()) == before + 1
+    app.toggle(key="classify-remember").set_value(False).run()
+    assert len(trained.store.answers.batches()) == before
+    app = page()
+    app.toggle(key="classify-remember").set_value(False).run()
+    drop(app, ("tom.wav", clip(trained, "tom").read_bytes()))
+    assert len(trained.store.answers.batches()) == before
+
+
 def test_one_bad_file_alone_says_why(page):
     app = drop(page(), ("notes.wav", b"not a sound"))
     assert "looks like a text file" in app.error[0].value

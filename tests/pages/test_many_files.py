@@ -62,6 +62,9 @@ def test_a_batch_is_shown_and_narrowed_down(seeded: Workspace, visit: Visit, bat
     page.multiselect(key="batch-labels-b1").set_value(["none of these"]).run()
     assert list(page.dataframe[0].value["File"]) == ["c.wav"]
     page.multiselect(key="batch-labels-b1").set_value([]).run()
+    page.selectbox(key="batch-sets-b1").set_value(2).run()
+    assert list(page.dataframe[0].value["File"]) == ["b.wav"]
+    page.selectbox(key="batch-sets-b1").set_value(0).run()
     page.text_input(key="batch-text-b1").set_value("nothing like it").run()
     assert "No file fits these filters." in shown(page)
 

@@ -26,6 +26,12 @@ def test_a_confidence_is_never_rounded_to_certainty(fraction, text):
     assert words.confidence(fraction) == text
 
 
+def test_a_reason_beside_a_name_does_not_repeat_it():
+    assert words.without_name("a.wav cannot be read: gone.", "a.wav") == "Cannot be read: gone."
+    assert words.without_name("set/a.wav is damaged.", "pack.zip/set/a.wav") == "Is damaged."
+    assert words.without_name("macOS metadata, not samples.", "__MACOSX (1 file)") == "macOS metadata, not samples."
+
+
 def test_plurals():
     assert [words.plural(n, noun) for n, noun in ((1, "class"), (2, "class"), (1200, "sample"))] == [
         "1 class",

@@ -76,6 +76,14 @@ def test_a_summary_counts_everything_once(store: Store, batch: Batch) -> None:
     assert store.answers.summary(batch.id, AnswerFilter(labels=("kick",))).by_label == {"kick": 2}
 
 
+def test_a_tally_of_several_batches_agrees_with_their_summaries(store: Store, batch: Batch) -> None:
+    store.answers.add(Batch("b2", "Other", "page", "", "bob", 2.0, {}))
+    summary, found = store.answers.summary("b1"), store.answers.tally(["b1", "b2"])
+    assert set(found) == {"b1"}
+    assert found["b1"].by_label == summary.by_label
+    assert (found["b1"].num_failed, found["b1"].num_answers) == (summary.num_failed, summary.num_answers)
+
+
 def test_a_position_is_answered_once(store: Store, batch: Batch) -> None:
     with pytest.raises(Exception, match=r"(?i)unique"):
         store.answers.append(batch.id, [Answer(5, "new.wav"), Answer(0, "again.wav")])
@@ -88,6 +96,9 @@ def test_history_is_searched_and_deleted(store: Store, batch: Batch) -> None:
     assert [row.id for row in store.answers.batches(text="hum.WAV")] == ["b1"]
     assert [row.id for row in store.answers.batches(text="other")] == ["b2"]
     assert [row.id for row in store.answers.batches(owner="ann")] == ["b1"]
+    assert [row.id for row in store.answers.batches(text="KICK")] == ["b1"]
+    assert [row.id for row in store.answers.batches(text="bob")] == ["b2"]
+    assert [row.id for row in store.answers.batches(text=batch.checkpoint["run"])] == ["b1"]
     store.answers.delete("b1")
     assert store.answers.count("b1") == 0
     with pytest.raises(NotFoundError, match="no batch"):

@@ -16,8 +16,24 @@ from samplemind_core.ui.bringing import Given
 from samplemind_core.ui.state import error_boundary, owner, workspace
 
 
-def after_answers(ref: str, run: Run, checkpoint: Checkpoint, given: Sequence[Given], *, key: str) -> None:
-    """Draw what can follow an answer: a correction, and whether it is remembered.
+def wish_to_remember(*, key: str) -> bool:
+    """Draw whether answers will be remembered, before there are any; return what the viewer says for this visit."""
+    if not workspace().settings.history:
+        return False
+    return st.toggle(
+        "Remember the answers",
+        value=True,
+        key=f"{key}-remember",
+        persist_state="session",
+        help="Under History: file names, classes and confidences. The sounds themselves are not kept. Turned off, "
+        "answers that stand on the page are forgotten again.",
+    )
+
+
+def after_answers(
+    ref: str, run: Run, checkpoint: Checkpoint, given: Sequence[Given], *, remember: bool, key: str
+) -> None:
+    """Draw what can follow an answer: its correction; and remember it, or forget it again.
 
     Parameters
     ----------
@@ -25,6 +41,8 @@ def after_answers(ref: str, run: Run, checkpoint: Checkpoint, given: Sequence[Gi
         Which checkpoint answered.
     given : sequence of Given
         What it was asked about; not empty.
+    remember : bool
+        What :func:`wish_to_remember` returned.
     key : str
         Distinguishes the widgets of one page from another's.
     """
@@ -46,19 +64,12 @@ def after_answers(ref: str, run: Run, checkpoint: Checkpoint, given: Sequence[Gi
                 checkpoint=facts,
                 key=f"{key}-wrong-{given[0].id}",
             )
-    if not workspace().settings.history:
-        return
-    if not st.toggle(
-        "Remember these answers",
-        value=True,
-        key=f"{key}-remember",
-        help="Under History: file names, classes and confidences. The sounds themselves are not kept.",
-    ):
-        return
     # Once for each set of files and checkpoint, however often the page is drawn.
     asked = (run.id, checkpoint.id, checkpoint.epoch, tuple(item.id for item in given))
-    remembered: set[object] = st.session_state.setdefault("remembered", set())
-    if asked in remembered:
+    remembered: dict[object, str] = st.session_state.setdefault("remembered", {})
+    if not remember and asked in remembered:
+        workspace().store.answers.delete(remembered.pop(asked))
+    if not remember or asked in remembered:
         return
     title = given[0].name if len(given) == 1 else words.plural(len(given), "sound")
     batch = Batch(
@@ -69,4 +80,4 @@ def after_answers(ref: str, run: Run, checkpoint: Checkpoint, given: Sequence[Gi
         batch.id,
         [answer_of(result, place, item.name) for place, (item, result) in enumerate(zip(given, results, strict=True))],
     )
-    remembered.add(asked)
+    remembered[asked] = batch.id

@@ -34,6 +34,7 @@ ORDERS: dict[Order, str] = {
     "name": "By name",
     "label": "By class",
 }
+SET_SIZES = {0: "Any number of classes", 1: "One class", 2: "Two classes", 3: "Three or more"}
 assert set(ORDERS) == set(get_args(Order))
 
 
@@ -84,6 +85,12 @@ def class_names(batch: Batch, summary: AnswerSummary) -> list[str]:
     return known or sorted(name for name in summary.by_label if name)
 
 
+def _num_in_sets(batch: Batch) -> int:
+    """Return how many classes a prediction set may hold, 0 where there are no such sets."""
+    first = workspace().store.answers.page(batch.id, AnswerFilter(failed=False), limit=1)
+    return len(first[0].details.get("probs", {})) if first and first[0].set_size is not None else 0
+
+
 def overview(batch: Batch, summary: AnswerSummary) -> None:
     """Draw how many files were called what, and how sure the answers are."""
     left, right = st.columns([3, 2])
@@ -108,7 +115,7 @@ def overview(batch: Batch, summary: AnswerSummary) -> None:
 def answers(batch: Batch, summary: AnswerSummary) -> None:
     """Draw the answers, filtered and paged by the database, each to hear and to correct."""
     parts.section("Answers")
-    where, order = filters(batch, summary)
+    where, order = filters(batch, summary, _num_in_sets(batch))
     total = workspace().store.answers.count(batch.id, where)
     if not total:
         st.caption("No file fits these filters.")
@@ -199,14 +206,14 @@ def _silent_list(found: Sequence[Answer]) -> None:
 
 def sound(batch: Batch, answer: Answer) -> Sound:
     """Return a line of the list."""
-    near = answer.details.get("prediction_set") or []
-    among = f"one of {', '.join(near)}" if len(near) > 1 else ""
+    near = [name for name in answer.details.get("prediction_set") or [] if name != answer.label]
+    among = "" if not answer.label or not near else f"or {near[0]}" if len(near) == 1 else f"one of {len(near) + 1}"
     details = (joined(answer.labels) or NONE, words.confidence(answer.confidence), among)
     return Sound(answer_url(batch.id, answer.position), answer.file or answer.name, details)
 
 
-def filters(batch: Batch, summary: AnswerSummary) -> tuple[AnswerFilter, Order]:
-    """Draw what narrows the list down."""
+def filters(batch: Batch, summary: AnswerSummary, num_classes: int) -> tuple[AnswerFilter, Order]:
+    """Draw what narrows the list down; ``num_classes`` is 0 where the checkpoint gives no prediction sets."""
     labels = [label or NONE for label in summary.by_label] + ([FAILED] if summary.num_failed else [])
     with st.container(horizontal=True, vertical_alignment="bottom"):
         text = st.text_input("Name", key=f"batch-text-{batch.id}", placeholder="Part of a name", width=220)
@@ -215,12 +222,24 @@ def filters(batch: Batch, summary: AnswerSummary) -> tuple[AnswerFilter, Order]:
             "Order", list(ORDERS), format_func=lambda name: ORDERS[name], key=f"batch-order-{batch.id}", width=200
         )
         low, high = st.slider("Confidence (%)", 0, 100, (0, 100), key=f"batch-sure-{batch.id}", width=260)
+        size = 0
+        if num_classes:
+            size = st.selectbox(
+                "Could be",
+                list(SET_SIZES)[: num_classes + 1],
+                format_func=lambda number: SET_SIZES[number],
+                key=f"batch-sets-{batch.id}",
+                width=200,
+                help="How many classes it takes to hold the right one in the stated share of cases: the more, the "
+                "harder the sound.",
+            )
     classes = tuple(None if label == NONE else label for label in chosen if label != FAILED)
     only_failed = chosen == [FAILED]
     where = AnswerFilter(
         labels=classes if classes else None,
         min_confidence=low / 100 if low > 0 else None,
         max_confidence=high / 100 if high < 100 else None,
+        set_sizes=tuple(range(3, num_classes + 1)) if size == max(SET_SIZES) else (size,) if size else None,
         failed=True if only_failed else False if classes else None,
         text=text.strip(),
     )
