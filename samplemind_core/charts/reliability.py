@@ -32,7 +32,9 @@ class Bin(Protocol):
         """Interval of the accuracy."""
 
 
-def reliability_figure(bins_by_name: Mapping[str, Sequence[Bin]], theme: Theme = "light") -> go.Figure:
+def reliability_figure(
+    bins_by_name: Mapping[str, Sequence[Bin]], theme: Theme = "light", *, label: str | None = None
+) -> go.Figure:
     """Draw accuracy against confidence; on the diagonal, confidence means what it says.
 
     Parameters
@@ -40,7 +42,10 @@ def reliability_figure(bins_by_name: Mapping[str, Sequence[Bin]], theme: Theme =
     bins_by_name : mapping of str to sequence of bins
         One line a model, or before and after calibration.
     theme : {'light', 'dark'}
+    label : str, optional
+        The bins are about having this label, or with "" any label, instead of about being right.
     """
+    right = "right" if label is None else "have it" if label == "" else f"are {safe(label)}"
     if not any(bins_by_name.values()):
         return empty_figure("Reliability appears here once clips have been classified.", theme)
     colors = palette(theme)
@@ -68,7 +73,7 @@ def reliability_figure(bins_by_name: Mapping[str, Sequence[Bin]], theme: Theme =
                 },
                 hovertext=[
                     f"{safe(name)}: {plural(one.num_clips, 'clip')} with {one.confidence:.1%} confidence, "
-                    f"{one.accuracy:.1%} of them right"
+                    f"{one.accuracy:.1%} of them {right}"
                     for one in bins
                 ],
                 hovertemplate="%{hovertext}<extra></extra>",
@@ -90,7 +95,7 @@ def reliability_figure(bins_by_name: Mapping[str, Sequence[Bin]], theme: Theme =
         showlegend=len(bins_by_name) > 1,
         margin={"l": 8, "r": 12, "t": 30, "b": 8},
         xaxis=axis(theme, "Confidence (%)", range=[start, 102], fixedrange=True),
-        yaxis=axis(theme, "Right (%)", range=[start, 102], fixedrange=True),
+        yaxis=axis(theme, f"{right[0].upper()}{right[1:]} (%)", range=[start, 102], fixedrange=True),
     )
 
 

@@ -23,8 +23,10 @@ __all__ = [
     "adaptive_ece",
     "brier_score",
     "calibrate_checkpoint",
+    "drawn_rows",
     "fit_temperature",
     "measure_calibration",
+    "reliability_bins",
     "tempered",
 ]
 
@@ -170,7 +172,7 @@ def measure_calibration(
     brier = brier_score(probs, labels)
     ece = adaptive_ece(confidences, correct)
     rng = np.random.default_rng(seed)
-    rows = _drawn_rows(len(labels), groups, resamples, rng)
+    rows = drawn_rows(len(labels), groups, resamples, rng)
     resampled = np.array([(adaptive_ece(confidences[r], correct[r]), brier[r].mean()) for r in rows])
     low, high = np.quantile(resampled, [0.025, 0.975], axis=0)
     return Calibration(
@@ -183,7 +185,7 @@ def measure_calibration(
         loss=cross_entropy(scores / temperature, labels),
         confidence=float(confidences.mean()),
         accuracy=float(correct.mean()),
-        bins=_bins(confidences, correct),
+        bins=reliability_bins(confidences, correct),
     )
 
 
@@ -192,7 +194,10 @@ def _edges(num_clips: int, num_bins: int) -> npt.NDArray[np.int64]:
     return np.asarray(np.round(np.linspace(0, num_clips, bins + 1)), dtype=np.int64)
 
 
-def _bins(confidences: npt.NDArray[np.float64], correct: npt.NDArray[np.bool_]) -> tuple[ReliabilityBin, ...]:
+def reliability_bins(
+    confidences: npt.NDArray[np.float64], correct: npt.NDArray[np.bool_]
+) -> tuple[ReliabilityBin, ...]:
+    """Return bins of equally many answers (N,), from the least to the most sure."""
     order = np.argsort(confidences, kind="stable")
     edges = _edges(len(order), NUM_BINS)
     found = []
@@ -212,7 +217,7 @@ def _bins(confidences: npt.NDArray[np.float64], correct: npt.NDArray[np.bool_]) 
     return tuple(found)
 
 
-def _drawn_rows(
+def drawn_rows(
     num_clips: int, groups: Sequence[Any] | None, resamples: int, rng: np.random.Generator
 ) -> list[npt.NDArray[np.int64]]:
     """Return the rows of each resample: clips, or all clips of resampled groups."""

@@ -90,7 +90,9 @@ def slice_accuracy(values: Sequence[str], correct: npt.ArrayLike) -> tuple[Slice
     return tuple(sorted(found, key=lambda one: (one.small, one.accuracy, -one.num_clips, one.value)))
 
 
-def slice_columns(clips: Sequence[Clip], levels_db: Mapping[int, float] | None = None) -> dict[str, list[str]]:
+def slice_columns(
+    clips: Sequence[Clip], levels_db: Mapping[int, float] | None = None, *, several_labels: bool = False
+) -> dict[str, list[str]]:
     """Return what clips can be sliced by: a value for each clip by column, where at least two values occur.
 
     Parameters
@@ -98,14 +100,21 @@ def slice_columns(clips: Sequence[Clip], levels_db: Mapping[int, float] | None =
     clips : sequence of Clip
     levels_db : mapping of int to float, optional
         RMS level by clip id, in dB of full scale.
+    several_labels : bool
+        Whether clips have several labels: these and their number take the place of the class.
 
     Returns
     -------
     dict of str to list of str
         Lengths and levels in ranges; manifest columns as they are, unless nearly every clip has a value of its own.
     """
-    columns: dict[str, list[str]] = {
-        "Class": [clip.label for clip in clips],
+    labels = {"Class": [clip.label for clip in clips]}
+    if several_labels:
+        labels = {
+            "Number of labels": [str(len(clip.labels)) for clip in clips],
+            "Labels": [clip.shown_label for clip in clips],
+        }
+    columns: dict[str, list[str]] = labels | {
         "Source": [clip.source for clip in clips],
         "Length": [_range(clip.duration_s, _LENGTHS_S, "s") for clip in clips],
         "Level": [_range((levels_db or {}).get(clip.id or 0), _LEVELS_DB, "dB") for clip in clips],

@@ -56,11 +56,9 @@ SECTIONS: tuple[Section, ...] = (
     Section("overview", "Overview", ":material/balance:", several="several_overview"),
     Section("confusions", "Confusions", ":material/grid_on:", several="several_found"),
     Section("labels", "Labels", ":material/label:", several=f"Doubting labels {_NEEDS_ONE}"),
-    Section("calibration", "Calibration", ":material/straighten:", several=(
-        "How far the confidence of each label can be trusted is not measured for checkpoints that name several."
-    )),
+    Section("calibration", "Calibration", ":material/straighten:", several="several_calibration"),
     Section("thresholds", "Thresholds", ":material/tune:", several="several_thresholds"),
-    Section("slices", "Slices", ":material/pie_chart:", several=f"Accuracy by slice {_NEEDS_ONE}"),
+    Section("slices", "Slices", ":material/pie_chart:", several="slices"),
     Section("embedding", "Map", ":material/scatter_plot:", needs_network=True, several="embedding"),
     Section("robustness", "Robustness", ":material/shield:", needs_network=True, several=(
         f"What a checkpoint withstands is measured by its accuracy, which {_NEEDS_ONE}"
