@@ -34,7 +34,7 @@ MAX_BYTES = 2_000_000
 
 def settings(changes: dict[str, Any]) -> RunConfig:
     """Return how the starter is trained: the quick preset, hearing every sound as other packs might have it."""
-    config = build_config("quick", {"epochs": 30, "train.batch_size": 64} | changes)
+    config = build_config("quick", {"epochs": 30, "train.batch_size": 64, "model.init": "random"} | changes)
     return config.model_copy(update={"augment": AUGMENT_PRESETS["strong"].config})
 
 

@@ -262,7 +262,8 @@ class ModelConfig(Config):
     init: Literal["random", "auto", "starter"] = Field(
         "random",
         description="What the network knows before its first step: nothing, or what the starter model learnt on "
-        "synthesised drums; auto takes the starter where it fits network and front end.",
+        "synthesised drums; auto takes the starter where it fits network and front end, for samples that are not made "
+        "by rule themselves.",
     )
 
 
@@ -514,7 +515,7 @@ PRESETS: dict[str, Preset] = {
             config=RunConfig(
                 preset="quick",
                 features=FeatureConfig(align="onset"),
-                model=ModelConfig(name="samplemind_cnn"),
+                model=ModelConfig(init="auto"),
                 augment=AUGMENT_PRESETS["light"].config,
                 train=TrainConfig(
                     epochs=20,
@@ -536,6 +537,7 @@ PRESETS: dict[str, Preset] = {
             config=RunConfig(
                 preset="balanced",
                 features=FeatureConfig(align="onset"),
+                model=ModelConfig(init="auto"),
                 augment=AUGMENT_PRESETS["strong"].config,
                 train=_THOROUGH,
             ),
@@ -548,7 +550,7 @@ PRESETS: dict[str, Preset] = {
             config=RunConfig(
                 preset="best",
                 features=FeatureConfig(align="onset"),
-                model=ModelConfig(members=3),
+                model=ModelConfig(members=3, init="auto"),
                 augment=AUGMENT_PRESETS["strong"].config,
                 train=_THOROUGH.model_copy(update={"epochs": 60, "tta_views": 3}),
             ),

@@ -138,6 +138,7 @@ def test_the_quick_preset() -> None:
     changed = {path: value for path, value in flatten(preset("quick")).items() if value != flatten(RunConfig())[path]}
     assert changed == {
         "features.align": "onset",
+        "model.init": "auto",
         "augment.time_shift_ms": 50.0,
         "augment.freq_mask_bins": 12,
         "augment.time_mask_ms": 120.0,

@@ -21,7 +21,9 @@ GRAIN = ("sample_rate_hz", "n_fft", "hop_length", "n_mels", "fmin_hz", "max_hz",
 """What a pixel of the spectrogram means. The window's length and place may differ: the networks pool over time."""
 
 
-def give_first_weights(model: AudioClassifier, config: RunConfig, class_names: Sequence[str]) -> str:
+def give_first_weights(
+    model: AudioClassifier, config: RunConfig, class_names: Sequence[str], *, synthetic: bool = False
+) -> str:
     """Give a fresh network what the starter learnt, where its settings ask for that.
 
     Everything below the head is taken over, and the head's rows of classes that go by the same name;
@@ -35,6 +37,8 @@ def give_first_weights(model: AudioClassifier, config: RunConfig, class_names: S
         ``config.model.init`` decides.
     class_names : sequence of str
         The classes of the head's rows, in order.
+    synthetic : bool
+        Whether the sounds are made by rule, as the starter's were: ``auto`` starts at random then.
 
     Returns
     -------
@@ -48,6 +52,8 @@ def give_first_weights(model: AudioClassifier, config: RunConfig, class_names: S
     """
     if config.model.init == "random":
         return ""
+    if config.model.init == "auto" and synthetic:
+        return "Started at random: the starter model has learnt from sounds that were made by the same rules as these."
     try:
         path = importlib.import_module(STARTER).STARTER_FILE
         info = read_info(path)

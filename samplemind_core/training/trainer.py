@@ -93,7 +93,7 @@ class Trainer:
         torch.manual_seed(config.train.seed)
         model = build_model(config.model, len(data.class_names), config.features)
         model.set_views(config.train.tta_views)
-        self._beginning = give_first_weights(model, config, data.class_names)
+        self._beginning = give_first_weights(model, config, data.class_names, synthetic=data.synthetic)
         self.model: AudioClassifier = model.to(self.device, memory_format=self.layout)  # type: ignore[call-overload]
         averages = config.train.average == "swa" or (config.train.average == "ema" and config.train.ema_decay > 0)
         self.averaged: AudioClassifier | None = copy.deepcopy(self.model).requires_grad_(False) if averages else None

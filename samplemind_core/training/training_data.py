@@ -42,13 +42,19 @@ class TrainingData:
     @classmethod
     def of_rows(cls, clips: ClipData, train_rows: np.ndarray, val_rows: np.ndarray, part: str) -> TrainingData:
         """Return clips of a dataset's version that are split otherwise than in it; ``part`` names the split."""
-        return cls._of(clips, train_rows, val_rows, {"fingerprint": f"{clips.dataset.fingerprint} {part}"})
+        about = {"fingerprint": f"{clips.dataset.fingerprint} {part}", "synthetic": clips.dataset.synthetic}
+        return cls._of(clips, train_rows, val_rows, about)
 
     @classmethod
     def _of(
         cls, clips: ClipData, train_rows: np.ndarray, val_rows: np.ndarray, description: dict[str, Any]
     ) -> TrainingData:
         return cls(clips.log_mel, clips.targets, train_rows, val_rows, clips.class_names, description)
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the sounds were made by rule, as those of the demo dataset are."""
+        return bool(self.description.get("synthetic"))
 
     @property
     def several_labels(self) -> bool:

@@ -11,6 +11,7 @@ import streamlit as st
 from samplemind_core.config import RunConfig
 from samplemind_core.errors import SampleMindError
 from samplemind_core.server import clip_url, sound_url
+from samplemind_core.starter import is_starter
 from samplemind_core.store import Run
 from samplemind_core.ui import parts, words
 from samplemind_core.ui.answers import agree, answers
@@ -42,7 +43,7 @@ def show_one(ref: str, run: Run, given: Given, *, key: str, other: tuple[str, Ru
         left, right = st.columns([2, 3])
         with left, st.container(border=True, height="stretch"):
             st.caption(parts.safe(given.name))
-            answer(result, key=key)
+            answer(result, key=key, starter=is_starter(run.id))
         with right, st.container(border=True, height="stretch"):
             _signals(run, result, key=key)
     else:
@@ -63,15 +64,15 @@ def _compared(result: Result, run: Run, other: tuple[str, Run], given: Given, *,
             st.badge("They agree", icon=":material/check:", color="green")
         else:
             st.badge("They disagree", icon=":material/compare_arrows:", color="orange")
-    for column, one, name, place in zip(
-        st.columns(2), (result, second), (run.name, other[1].name), (key, f"{key}-other"), strict=True
+    for column, one, its, place in zip(
+        st.columns(2), (result, second), (run, other[1]), (key, f"{key}-other"), strict=True
     ):
         with column, st.container(border=True, height="stretch"):
-            st.caption(parts.safe(name))
-            answer(one, key=place)
+            st.caption(parts.safe(its.name))
+            answer(one, key=place, starter=is_starter(its.id))
 
 
-def answer(result: Result, *, key: str) -> None:
+def answer(result: Result, *, key: str, starter: bool = False) -> None:
     """Draw the class, how sure, the bars of every answer and what else it may be."""
     from samplemind_core.charts.confidence import confidence_figure
     from samplemind_core.inference.table import NONE
@@ -98,14 +99,19 @@ def answer(result: Result, *, key: str) -> None:
         inside=[*inside, str(result.label)] if result.prediction_set else None,
     )
     parts.figure(bars, key=f"{key}-confidence")
-    st.markdown(parts.safe(in_words(result)))
+    st.markdown(parts.safe(in_words(result, starter=starter)))
     st.caption(f"Answered in {words.duration(result.seconds)}")
     hint("confidence", key=f"-{key}")
 
 
-def in_words(result: Result) -> str:
+def in_words(result: Result, *, starter: bool = False) -> str:
     """Return what the answer promises, in a sentence or two."""
     best = max(result.probs, key=lambda name: result.probs[name])
+    if result.none is None and starter:
+        return (
+            "The starter has heard synthesised drums only: it may be sure of a sound it knows nothing about. "
+            "A network trained on your own samples can say how far its confidence holds."
+        )
     if result.none is None:
         return (
             "How far this confidence can be trusted has not been measured: the run is still going, "

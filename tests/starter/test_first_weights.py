@@ -74,12 +74,23 @@ def test_where_it_does_not_fit_auto_says_so_and_starter_refuses(change, why) -> 
     model, said = started(config, CLASSES)
     assert said.startswith("Started at random: ")
     assert why in said
-    random, nothing = started(build_config("quick", SMALL | change), CLASSES)
+    random, nothing = started(build_config("quick", SMALL | change | {"init": "random"}), CLASSES)
     assert nothing == ""
     for ours, theirs in zip(model.parameters(), random.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
     with pytest.raises(ConfigError, match=why):
         started(build_config("quick", SMALL | change | {"init": "starter"}), CLASSES)
+
+
+def test_made_up_sounds_are_learnt_from_nothing_unless_the_starter_is_asked_for() -> None:
+    config = build_config("quick", SMALL)
+    assert config.model.init == "auto"
+    model = build_model(config.model, 2, config.features)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    assert "made by the same rules" in give_first_weights(model, config, CLASSES, synthetic=True)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    config = build_config("quick", SMALL | {"init": "starter"})
+    assert give_first_weights(model, config, CLASSES, synthetic=True).startswith("Started from")
 
 
 def test_another_window_is_no_misfit() -> None:
