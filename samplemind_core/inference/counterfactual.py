@@ -22,7 +22,7 @@ from samplemind_core.audio.features import AMIN
 from samplemind_core.audio.window import fit_window
 from samplemind_core.errors import ConfigError
 from samplemind_core.inference.classifier import Classifier
-from samplemind_core.inference.explain import Floats, band_edges_hz, class_index, frozen, log_odds
+from samplemind_core.inference.explain import Floats, Odds, band_edges_hz, class_index, frozen, odds
 from samplemind_core.inference.masking import apply_gains
 
 MAX_GAIN_DB = 24.0
@@ -114,16 +114,17 @@ def counterfactual(
     target = class_index(classifier, class_name)
     window, start = fit_window(waveform, features)
     (before,), log_mels = classifier.probabilities(window[None])
-    if int(before.argmax()) == target:
+    thresholds = classifier.thresholds
+    if _is_called(before[None], target, thresholds)[0]:
         raise ConfigError(f"This sound is called {class_name} already.", "Choose another class.")
     sounding = torch.from_numpy(log_mels > -features.top_db + 1.0).float()
     with frozen(classifier.model) as model:
-        found = _search(model, classifier, window, sounding, target, max_gain_db, steps)
+        found = _search(model, classifier, window, sounding, target, odds(classifier, class_name), max_gain_db, steps)
     # Interpolation and overlapping frames blur what the search planned; only what is heard counts.
     tried = _STRENGTHS[:, None, None] * found[None]
     sounds = apply_gains(window, 10.0 ** (tried / 20.0), features)
     probs, _ = classifier.probabilities(sounds)
-    good = np.flatnonzero(probs.argmax(axis=1) == target)
+    good = np.flatnonzero(_is_called(probs, target, thresholds))
     chosen = int(good[0]) if len(good) else int(probs[:, target].argmax())
     gains = tried[chosen].astype(np.float32)
     length = min(len(waveform) - start, features.num_samples)
@@ -141,12 +142,20 @@ def counterfactual(
     )
 
 
+def _is_called(
+    probs: npt.NDArray[np.float64], target: int, thresholds: npt.NDArray[np.float64] | None
+) -> npt.NDArray[np.bool_]:
+    """Return which answers (B, C) name a class (B,): as the only one, or as one of several labels."""
+    return np.asarray(probs.argmax(axis=1) == target if thresholds is None else probs[:, target] >= thresholds[target])
+
+
 def _search(
     model: nn.Module,
     classifier: Classifier,
     window: Floats,
     sounding: Tensor,
     target: int,
+    odds_of: Odds,
     max_gain_db: float,
     steps: int,
 ) -> Floats:
@@ -165,16 +174,16 @@ def _search(
         )
         changed_db = level_db + gains[0]
         log_mel = (changed_db - changed_db.amax()).clamp(min=-features.top_db)
-        odds = log_odds(model(log_mel[None]), target)[0]
+        for_it = odds_of(model(log_mel[None]), target)[0]
         cost = (gains.abs() * weights).sum()
-        now_odds, now_cost = odds.item(), cost.item()
+        now_odds, now_cost = for_it.item(), cost.item()
         if now_odds > 0.0 and now_cost < best_cost:
             best, best_cost = gains.detach()[0], now_cost
         if now_odds > best_odds:
             closest, best_odds = gains.detach()[0], now_odds
         optimizer.zero_grad()
         # Past a log odds of about 1 the class is safe and only smallness counts.
-        (functional.softplus(1.0 - odds) + 0.15 * cost).backward()  # type: ignore[no-untyped-call]
+        (functional.softplus(1.0 - for_it) + 0.15 * cost).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     found: Floats = (closest if best is None else best)[0].cpu().numpy()
     return found

@@ -13,11 +13,13 @@ HiResCAM (R. L. Draelos, L. Carin, 2020, arXiv:2011.08891) is here as well: fait
 maps are pooled linearly, but as coarse as these maps.
 
 The score that is explained is the logarithm of the odds of the class against all others: it says why
-this class *rather than another*, and unlike a probability it does not stand still near 100 %.
+this class *rather than another*, and unlike a probability it does not stand still near 100 %. Where a
+checkpoint names several labels it is that of the label against its absence.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,6 +38,7 @@ from samplemind_core.models import Ensemble
 
 Method = Literal["integrated_gradients", "hires_cam"]
 Floats = npt.NDArray[np.float32]
+Odds = Callable[[Tensor, int], Tensor]
 
 STEPS = 32
 NUM_SLICES = 16
@@ -149,13 +152,14 @@ def explain(
         measure = _EVIDENCE.get(method)
         if measure is None:
             raise ConfigError(f"There is no method '{method}'.", f"Choose one of: {', '.join(_EVIDENCE)}.")
-        evidence = measure(model, log_mel, target, floor)
+        odds_of = odds(classifier, name)
+        evidence = measure(model, log_mel, target, floor, odds_of)
         ends = torch.cat([log_mel, torch.full_like(log_mel, floor)])
-        score, silence = log_odds(model(ends), target).tolist()
+        score, silence = odds_of(model(ends), target).tolist()
         end = min(len(waveform), start + features.num_samples)
         # Beyond the end of a short sound lies only padding.
         num_frames = min(features.frames, 1 + -(-(end - start) // features.hop_length))
-        times, bands = _occlude(model, log_mel, target, classifier, num_frames)
+        times, bands = _occlude(model, log_mel, target, classifier, num_frames, odds_of)
     rate = features.sample_rate_hz
     return Explanation(
         class_name=name,
@@ -187,6 +191,19 @@ def log_odds(logits: Tensor, target: int) -> Tensor:
     return logits[:, target] - torch.logsumexp(others, dim=1)
 
 
+def odds(classifier: Classifier, class_name: str) -> Odds:
+    """Return what measures how much speaks for a class: above 0 the sound is called so.
+
+    The log odds of the class against all others; where a checkpoint names several labels, those of the label
+    against its absence, less those of the threshold from which on it is named.
+    """
+    if not classifier.info.several_labels:
+        return log_odds
+    share = classifier.info.thresholds[class_index(classifier, class_name)]
+    at = math.log(share / (1.0 - share))
+    return lambda logits, target: logits[:, target] - at
+
+
 @contextmanager
 def frozen(model: nn.Module) -> Iterator[nn.Module]:
     """Give the network for gradients towards its input: its weights collect none."""
@@ -200,7 +217,9 @@ def frozen(model: nn.Module) -> Iterator[nn.Module]:
             parameter.requires_grad_(flag)
 
 
-def integrated_gradients(model: nn.Module, log_mel: Tensor, target: int, floor: float, steps: int = STEPS) -> Tensor:
+def integrated_gradients(
+    model: nn.Module, log_mel: Tensor, target: int, floor: float, odds_of: Odds = log_odds, steps: int = STEPS
+) -> Tensor:
     """Return the share (n_mels, frames) of every cell in the log odds of a class.
 
     Parameters
@@ -212,6 +231,8 @@ def integrated_gradients(model: nn.Module, log_mel: Tensor, target: int, floor: 
     target : int
     floor : float
         Level of silence in dB, where the path starts.
+    odds_of : callable
+        From logits (B, C) and the target to log odds (B,); see :func:`odds`.
     steps : int
         Points on the path. They lie at the middles of equal parts, which integrates smooth curves to
         the second order.
@@ -221,12 +242,12 @@ def integrated_gradients(model: nn.Module, log_mel: Tensor, target: int, floor: 
     total = torch.zeros_like(log_mel)
     for part in torch.split(shares, _BATCH):
         points = (floor + part.view(-1, 1, 1, 1) * change).requires_grad_()
-        (gradient,) = torch.autograd.grad(log_odds(model(points), target).sum(), points)
+        (gradient,) = torch.autograd.grad(odds_of(model(points), target).sum(), points)
         total += gradient.sum(dim=0, keepdim=True)
     return (change * total / steps)[0, 0]
 
 
-def hires_cam(model: nn.Module, log_mel: Tensor, target: int, floor: float) -> Tensor:
+def hires_cam(model: nn.Module, log_mel: Tensor, target: int, floor: float, odds_of: Odds = log_odds) -> Tensor:
     """Return the HiResCAM map (n_mels, frames): last feature maps times their gradients, enlarged.
 
     Of an ensemble, the maps of all members are added.
@@ -255,7 +276,7 @@ def hires_cam(model: nn.Module, log_mel: Tensor, target: int, floor: float) -> T
         if module is not network
     ]
     try:
-        score = log_odds(model(log_mel.clone().requires_grad_()), target).sum()
+        score = odds_of(model(log_mel.clone().requires_grad_()), target).sum()
     finally:
         for handle in handles:
             handle.remove()
@@ -272,7 +293,7 @@ _EVIDENCE = {"integrated_gradients": integrated_gradients, "hires_cam": hires_ca
 
 
 def _occlude(
-    model: nn.Module, log_mel: Tensor, target: int, classifier: Classifier, num_frames: int
+    model: nn.Module, log_mel: Tensor, target: int, classifier: Classifier, num_frames: int, odds_of: Odds
 ) -> tuple[Slices, Slices]:
     """Return what silencing stretches of time and bands of frequencies does to the answer."""
     features = classifier.info.features
@@ -287,9 +308,11 @@ def _occlude(
         copies[row, :, start:end] = floor
     with torch.no_grad():
         logits = torch.cat([model(part) for part in torch.split(copies, _BATCH)]).double()
-    odds = log_odds(logits, target)
-    drop = (odds[0] - odds[1:]).float().cpu().numpy()
-    probs = torch.softmax(logits / classifier.info.temperature, dim=1)[1:, target].cpu().numpy()
+    for_it = odds_of(logits, target)
+    drop = (for_it[0] - for_it[1:]).float().cpu().numpy()
+    several = classifier.info.several_labels
+    shares = torch.sigmoid(logits) if several else torch.softmax(logits / classifier.info.temperature, dim=1)
+    probs = shares[1:, target].cpu().numpy()
     frame_s = features.hop_length / features.sample_rate_hz
     cut = len(frames)
     times = Slices(np.array(frames) * frame_s, drop[:cut], probs[:cut])

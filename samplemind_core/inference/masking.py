@@ -19,6 +19,7 @@ from samplemind_core.audio.features import mel_frequencies
 from samplemind_core.config import FeatureConfig
 from samplemind_core.inference.classifier import Classifier
 from samplemind_core.inference.explain import Explanation, Floats, class_index
+from samplemind_core.store.records import joined
 
 SHARES = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7)
 """Shares of the sounding cells that are tried, the fewest first."""
@@ -38,7 +39,8 @@ class Decided:
     kept_prob, rest_prob : float
         Probability of the explained class for each part alone, measured.
     rest_class : str
-        What the rest alone is called.
+        What the rest alone is called; where a checkpoint names several labels, the explained one if it is
+        still named, the others otherwise.
     enough : bool
         Whether the kept part alone is called by the class as surely as :data:`ENOUGH` asks.
     cells : float
@@ -83,7 +85,9 @@ def what_decided(classifier: Classifier, explanation: Explanation) -> Decided:
     waves = apply_gains(explanation.window, np.stack(masks), features)
     probs = classifier.probabilities(waves)[0]
     wanted = ENOUGH * explanation.prob
-    good = np.flatnonzero((probs[:, target] >= wanted) & (probs.argmax(axis=1) == explanation.probs.argmax()))
+    several = classifier.info.several_labels
+    alike = several | (probs.argmax(axis=1) == explanation.probs.argmax())
+    good = np.flatnonzero((probs[:, target] >= wanted) & alike)
     chosen = int(good[0]) if len(good) else int(probs[:, target].argmax())
     kept = waves[chosen]
     rest = explanation.window - kept
@@ -96,11 +100,20 @@ def what_decided(classifier: Classifier, explanation: Explanation) -> Decided:
         rest=rest[:length],
         kept_prob=float(probs[chosen, target]),
         rest_prob=float(rest_probs[target]),
-        rest_class=classifier.class_names[int(rest_probs.argmax())],
+        rest_class=_called(classifier, rest_probs, target),
         enough=bool(len(good)),
         cells=float((masks[chosen] >= 0.5)[sounding].mean()) if sounding.any() else 0.0,
         energy=energy / whole if whole else 0.0,
     )
+
+
+def _called(classifier: Classifier, probs: npt.NDArray[np.float64], target: int) -> str:
+    names, thresholds = classifier.class_names, classifier.thresholds
+    if thresholds is None:
+        return names[int(probs.argmax())]
+    if probs[target] >= thresholds[target]:
+        return names[target]
+    return joined(name for name, prob, at in zip(names, probs, thresholds, strict=True) if prob >= at)
 
 
 def apply_gains(window: Floats, gains: npt.NDArray[np.floating], features: FeatureConfig) -> Floats:

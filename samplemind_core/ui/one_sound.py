@@ -183,9 +183,7 @@ def _reasons(ref: str, given: Given, result: Result, *, key: str) -> None:
     if result.waveform is None:
         return
     with st.expander("Why this answer", icon=":material/lightbulb:"):
-        if result.several_labels:
-            st.caption("Reasons are looked for where a checkpoint names one label; this one names several.")
-        elif st.toggle("Look for the reasons", key=f"{key}-why-on-{given.id}"):
+        if st.toggle("Look for the reasons", key=f"{key}-why-on-{given.id}"):
             from samplemind_core.ui.why import why
 
             with error_boundary():

@@ -58,6 +58,12 @@ class _Asked:
     def features(self) -> FeatureConfig:
         return workspace().classifier(self.ref).info.features
 
+    @property
+    def thresholds(self) -> dict[str, float] | None:
+        """From where on each of several labels is named; None where a sound is given one."""
+        info = workspace().classifier(self.ref).info
+        return dict(zip(info.class_names, info.thresholds, strict=True)) if info.several_labels else None
+
 
 def _draw(asked: _Asked) -> None:
     with st.spinner("Looking for the reasons", show_time=True):
@@ -76,7 +82,9 @@ def _draw(asked: _Asked) -> None:
         likely,
         format_func=lambda name: said.get(name, name),
         key=f"{asked.key}-class",
-        help="Any class: also what little speaks for one that did not win.",
+        help="Any class: also what little speaks for one that did not win."
+        if asked.thresholds is None
+        else "Any label: each is a question of its own, also one that was not named.",
         width=320,
     )
     with st.grid(2, min_column_width=320):
@@ -121,19 +129,17 @@ def _hear(asked: _Asked, found: Explanation, decided: Decided) -> None:
     energy = words.percent(decided.energy, 0)
     safe = parts.safe(name)
     if decided.enough:
-        line = (
-            f"{energy} of the energy is enough: alone it is called {safe}, {words.confidence(decided.kept_prob)} sure."
-        )
+        sure = words.confidence(decided.kept_prob)
+        said = f"it is called {safe}, {sure} sure" if asked.thresholds is None else f"{safe} gets {sure}"
+        line = f"{energy} of the energy is enough: alone {said}."
     else:
         line = (
             f"No part alone is called {safe} as surely as the whole. Nearest comes {energy} of the energy, with "
             f"{words.confidence(decided.kept_prob)}: here the whole sound decides."
         )
-    rest = (
-        "The rest says the same, so there is more than one reason."
-        if decided.rest_class == name
-        else f"The rest alone is called {parts.safe(decided.rest_class)}."
-    )
+    rest = f"The rest alone is called {parts.safe(decided.rest_class or 'nothing')}."
+    if decided.rest_class == name:
+        rest = "The rest says the same, so there is more than one reason."
     st.caption(f"{line} {rest} Each was measured as a sound of its own; the two add up to the original.")
 
 
@@ -157,11 +163,21 @@ def _occlusion(asked: _Asked, found: Explanation, side: str) -> None:
 
 
 def _otherwise(asked: _Asked, answered: Explanation, likely: list[str]) -> None:
-    """Draw what the sound would need to be called something else."""
-    parts.section("What would it need to be called something else?")
+    """Draw what the sound would need to be called something else, or to get one more label."""
+    thresholds = asked.thresholds
+    others = likely[1:]
+    if thresholds is None:
+        parts.section("What would it need to be called something else?")
+    else:
+        parts.section("What would it need to get one more label?")
+        probs = dict(zip(answered.class_names, answered.probs.tolist(), strict=True))
+        others = [name for name in likely if probs[name] < thresholds[name]]
+    if not others:
+        st.caption("It has all of them.")
+        return
     key = f"{asked.key}-other"
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        other = st.selectbox("Another class", likely[1:], key=key, width=320)
+        other = st.selectbox("Another class", others, key=key, width=320)
         if st.button("Find the smallest change", key=f"{asked.key}-find", icon=":material/tune:"):
             st.session_state[f"{key}-asked"] = other
     if st.session_state.get(f"{key}-asked") != other:

@@ -11,6 +11,7 @@ from samplemind_core.audio.features import LogMel
 from samplemind_core.charts.signals import mel_band_centres_hz
 from samplemind_core.config import FeatureConfig
 from samplemind_core.errors import ConfigError, NotFoundError
+from samplemind_core.inference.classifier import Classifier
 from samplemind_core.inference.counterfactual import counterfactual
 from samplemind_core.inference.explain import band_edges_hz, explain, hires_cam, log_odds
 from samplemind_core.inference.masking import apply_gains, what_decided
@@ -176,6 +177,31 @@ def test_the_counterfactual_turns_the_planted_knobs() -> None:
     assert 0 < found.mean_gain_db < 12
     louder = max(found.changes, key=lambda change: change.gain_db)
     assert louder.band_hz[0] <= HIGH_HZ <= louder.band_hz[1]
+
+
+def test_each_of_several_labels_is_explained_by_itself() -> None:
+    one_label, bands = planted()
+    at = 0.95
+    info = one_label.info.model_copy(update={"several_labels": True, "label_thresholds": (at, at)})
+    classifier = Classifier(one_label.model, info, one_label.device, one_label.limits)
+    sound = tones(high=0.003)
+    low, high = explain(classifier, sound, "low"), explain(classifier, sound, "high")
+    # Above 0 it is named; what speaks for the other label says nothing of this one.
+    assert low.prob > at > high.prob
+    assert low.score > 0 > high.score
+    others = np.ones(high.evidence.shape, bool)
+    others[bands["high"], EARLY] = False
+    assert np.abs(high.evidence[others]).max() < 1e-5
+    assert high.missing < 0.05
+    assert explain(one_label, sound, "high").evidence[bands["low"], EARLY].sum() < -0.5
+    decided = what_decided(classifier, low)
+    assert decided.enough
+    assert decided.kept_prob >= 0.8 * low.prob
+    found = counterfactual(classifier, sound, "high")
+    assert found.reached
+    assert found.prob >= at
+    with pytest.raises(ConfigError, match="already"):
+        counterfactual(classifier, sound, "low")
 
 
 def test_a_change_that_is_not_allowed_to_be_large_enough_is_said_to_fail() -> None:

@@ -77,7 +77,6 @@ def test_thresholds_say_what_they_were_chosen_on(layers, visit):
     [
         ("labels", "any number of labels"),
         ("robustness", "any number of labels"),
-        ("why", "names several"),
         ("report", "JSON"),
     ],
 )

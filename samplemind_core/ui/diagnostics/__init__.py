@@ -63,9 +63,7 @@ SECTIONS: tuple[Section, ...] = (
     Section("robustness", "Robustness", ":material/shield:", needs_network=True, several=(
         f"What a checkpoint withstands is measured by its accuracy, which {_NEEDS_ONE}"
     )),
-    Section("why", "Why", ":material/psychology_alt:", needs_network=True, several=(
-        "Reasons are looked for where a checkpoint names one label; this one names several."
-    )),
+    Section("why", "Why", ":material/psychology_alt:", needs_network=True, several="why"),
     Section("report", "Report", ":material/download:", several=(
         "The report is written for checkpoints that name one label. Evaluate on the command line gives these figures "
         "as JSON."

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
+from samplemind_core.store.records import joined
+from samplemind_core.training.ranking import sigmoid
 from samplemind_core.ui import parts, words
 from samplemind_core.ui.diagnostics.picked import Picked, PickedModel
 from samplemind_core.ui.state import choose, workspace
@@ -47,6 +49,8 @@ def _options(picked: Picked, model: PickedModel, *, mistakes: bool) -> tuple[dic
     from samplemind_core.evaluation.metrics import softmax
 
     judged = model.judged
+    if judged.several_labels:
+        return _options_of_several(picked, model, mistakes=mistakes)
     probs = softmax(judged.logits)
     said, sure = probs.argmax(axis=1), probs.max(axis=1)
     rows = np.flatnonzero(said != judged.targets) if mistakes else np.arange(len(said))
@@ -59,6 +63,23 @@ def _options(picked: Picked, model: PickedModel, *, mistakes: bool) -> tuple[dic
     return options, len(rows)
 
 
+def _options_of_several(picked: Picked, model: PickedModel, *, mistakes: bool) -> tuple[dict[str, str], int]:
+    """Return the same where samples have several labels: those whose label is furthest on the wrong side come first."""
+    judged = model.judged
+    thresholds, truth = np.array(judged.thresholds), judged.targets > 0
+    probs = sigmoid(judged.logits)
+    named = probs >= thresholds
+    beyond = np.where(named == truth, -1.0, np.abs(probs - thresholds)).max(axis=1)
+    rows = np.flatnonzero((named != truth).any(axis=1)) if mistakes else np.arange(len(named))
+    rows = rows[np.argsort(-beyond[rows], kind="stable")]
+    options = {}
+    for row in rows[:MAX_LISTED]:
+        clip = picked.clips[int(judged.clip_ids[row])]
+        answer = joined(np.array(judged.class_names)[named[row]]) or "nothing"
+        options[str(clip.id)] = f"{clip.name} · {clip.shown_label}, called {answer}"
+    return options, len(rows)
+
+
 def _waveform(model: PickedModel, clip: Clip) -> np.ndarray:
     from samplemind_core.audio.decode import decode
 
@@ -66,5 +87,5 @@ def _waveform(model: PickedModel, clip: Clip) -> np.ndarray:
     path = store.clip_audio(clip)
     assert path is not None
     rate = store.classifier(model.ref).info.features.sample_rate_hz
-    st.caption(f"{parts.safe(clip.name)} is labelled {parts.safe(clip.label)}.")
+    st.caption(f"{parts.safe(clip.name)} is labelled {parts.safe(clip.shown_label)}.")
     return decode(path, rate, name=clip.name, limits=store.settings.limits).waveform
