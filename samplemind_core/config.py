@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from samplemind_core.errors import ConfigError
 
@@ -26,6 +26,14 @@ def _known_device(name: str) -> str:
 
 DeviceName = Annotated[str, AfterValidator(_known_device)]
 """``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``; whether this machine has it is asked when a run starts."""
+
+
+def _all_devices(number: Any) -> Any:
+    return 0 if isinstance(number, str) and number.strip().lower() == "all" else number
+
+
+NumDevices = Annotated[int, BeforeValidator(_all_devices), Field(ge=0, le=64)]
+"""How many devices; 0 or ``all`` for every one that there is."""
 
 
 class Config(BaseModel):
@@ -336,6 +344,11 @@ class TrainConfig(Config):
         "auto", description="Number format of the network's arithmetic; auto uses bfloat16 where it is faster."
     )
     device: DeviceName = Field("auto", description="auto, cpu, mps, cuda or cuda:N.")
+    num_devices: NumDevices = Field(
+        1,
+        description="GPUs of this machine that share each batch, one process each; 0 (on the command line also: all) "
+        "takes every one there is. On the CPU: processes, which seldom pays. The steps stay the same ones.",
+    )
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = Field(0, description="Seed of weights, order and augmentation.")
     tta_views: Annotated[int, Field(ge=1, le=8)] = Field(
         1,
@@ -358,6 +371,15 @@ class TrainConfig(Config):
         if isinstance(data, dict) and "average" not in data and "ema_decay" in data:
             return data | ({"average": "ema"} if float(data["ema_decay"]) > 0 else {})
         return data
+
+    @model_validator(mode="after")
+    def _enough_for_each(self) -> Self:
+        if self.num_devices > self.batch_size:
+            raise ValueError(
+                f"num_devices must be at most batch_size ({self.batch_size}), as they share each batch, "
+                f"got {self.num_devices}"
+            )
+        return self
 
     def check_loss(self, *, several_labels: bool) -> None:
         """Raise :class:`ConfigError` if the loss is made for the other kind of dataset."""

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from samplemind_core.errors import CheckpointError
 from samplemind_core.files import storage_error, write_atomic
+from samplemind_core.training.training_data import TrainingData
 
 FILE = "val_clips.record"
 MAX_BYTES = 64 << 20
@@ -87,6 +88,11 @@ class ClipRecord:
         self._size = _record_size(len(rows), len(class_names))
         self._every = max(1, -(-self._size * epochs // MAX_BYTES))
         self._place: tuple[int, int, int] | None = None  # bytes of the header, first epoch, every
+
+    @classmethod
+    def of(cls, path: Path, data: TrainingData, epochs: int) -> ClipRecord:
+        """Return the record of a run's validation clips."""
+        return cls(path, data.val_rows, data.targets[data.val_rows], data.class_names, epochs)
 
     def note(self, epoch: int, called: npt.NDArray[np.int64], confidence: npt.NDArray[np.float64]) -> None:
         """Note an epoch in its place; what the file held from there on is void.

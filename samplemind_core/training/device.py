@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import torch
 
+from samplemind_core.config import TrainConfig
 from samplemind_core.errors import ConfigError
 
 
@@ -35,6 +36,40 @@ def pick_device(name: str = "auto") -> torch.device:
     if missing.get(device.type, True):
         raise ConfigError(f"This machine has no device '{name}'.", "Use auto, which takes the fastest one there is.")
     return device
+
+
+def count_processes(config: TrainConfig, device: str = "auto") -> int:
+    """Return how many processes train a run on this machine, one for each device.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    device : str
+        Used where the configuration says ``auto``.
+
+    Raises
+    ------
+    ConfigError
+        If the machine does not have so many devices.
+    """
+    wanted = config.num_devices
+    if wanted == 1:
+        return 1
+    name = device if config.device == "auto" else config.device
+    kind = pick_device(name).type
+    advice = "Set num_devices to 1"
+    if kind == "cuda":
+        if ":" in name:
+            raise ConfigError(
+                f"'{name}' is one device, and num_devices asks for more.", f"{advice}, or device to cuda."
+            )
+        found = torch.cuda.device_count()
+        if wanted > found:
+            raise ConfigError(f"Expected {wanted} GPUs, this machine has {found}.", f"{advice}, or to 0 for all.")
+        return wanted or found
+    if kind != "cpu" and wanted:
+        raise ConfigError(f"A run on '{kind}' trains on one device, got num_devices {wanted}.", f"{advice}.")
+    return wanted or 1
 
 
 def describe(device: torch.device) -> str:

@@ -28,6 +28,8 @@ class Feed:
         Where batches are delivered.
     resident : bool, optional
         Whether to keep everything on the device; decided by free memory if None.
+    copies : int
+        How many processes of this machine keep what they can.
     """
 
     def __init__(
@@ -37,9 +39,12 @@ class Feed:
         device: torch.device,
         *,
         resident: bool | None = None,
+        copies: int = 1,
     ) -> None:
         self.device = device
-        self.resident = fits(log_mel.nbytes, device) if resident is None else resident
+        # Each GPU has a memory of its own, processes on the CPU share one.
+        needed = log_mel.nbytes * (1 if device.type == "cuda" else copies)
+        self.resident = fits(needed, device) if resident is None else resident
         self._reader = None if self.resident else RowReader(log_mel)
         self._all = torch.from_numpy(np.array(log_mel)).to(device) if self.resident else None
         kind = np.int64 if targets.ndim == 1 else np.float32  # classes index, labels are blended

@@ -234,6 +234,7 @@ def _train(store: Store, settings: Settings, run: Run, observer: StoreObserver) 
     from samplemind_core.data.dataset import load_clips
     from samplemind_core.training.clip_record import FILE as CLIP_RECORD
     from samplemind_core.training.clip_record import ClipRecord
+    from samplemind_core.training.device import count_processes, pick_device
     from samplemind_core.training.trainer import Trainer
     from samplemind_core.training.training_data import TrainingData
     from samplemind_core.training.variants import with_variants
@@ -261,26 +262,27 @@ def _train(store: Store, settings: Settings, run: Run, observer: StoreObserver) 
     except StoppedError as stop:
         return "stopped", stop.problem, None
     folder = run_folder(settings, run.id) / "checkpoints"
-    record = None
-    if not data.several_labels:  # it notes the one class that each clip was called
-        record = ClipRecord(
-            run_folder(settings, run.id) / CLIP_RECORD,
-            data.val_rows,
-            data.targets[data.val_rows],
-            data.class_names,
-            config.train.epochs,
-        )
-    trainer = Trainer(config, data, folder, observer, device=settings.device, record=record)
-    last = folder / "last.safetensors"
-    if last.exists():
-        trainer.restore(last)
-    else:
+    # It notes the one class that each clip was called.
+    noted = None if data.several_labels else run_folder(settings, run.id) / CLIP_RECORD
+    device = pick_device(settings.device if config.train.device == "auto" else config.train.device)
+    last: Path | None = folder / "last.safetensors"
+    if last is not None and not last.exists():
+        last = None
         observer.on_resume([])  # an attempt that died before its first checkpoint leaves nothing to build on
-    outcome = trainer.fit()
+    if (several := count_processes(config.train, settings.device)) > 1:
+        from samplemind_core.training.launch import fit_on_several
+
+        outcome = fit_on_several(config, data, folder, observer, several, device, last, noted)
+    else:
+        record = ClipRecord.of(noted, data, config.train.epochs) if noted else None
+        trainer = Trainer(config, data, folder, observer, device=settings.device, record=record)
+        if last is not None:
+            trainer.restore(last)
+        outcome = trainer.fit()
     if outcome.best_epoch is not None:
         observer.on_progress({"stage": "Judging the best checkpoint on the validation and test clips"})
         observer.settle()
-        patiently(lambda: _judge_checkpoints(store, settings, run.id, clips, trainer.device, observer), observer.log)
+        patiently(lambda: _judge_checkpoints(store, settings, run.id, clips, device, observer), observer.log)
     return outcome.status, outcome.reason, None
 
 

@@ -40,13 +40,10 @@ class RowReader:
         self.shape, self.dtype = array.shape[1:], array.dtype
         self._row_bytes = int(np.prod(self.shape)) * self.dtype.itemsize
         self._descriptor, self._offset = -1, 0
-        if isinstance(array, np.memmap) and array.filename and array.flags.c_contiguous and hasattr(os, "preadv"):
-            # The array may be a part of its map; what counts is where it begins in the file.
-            whole: np.memmap[Any, Any] = array
-            while isinstance(whole.base, np.memmap):
-                whole = whole.base
-            self._offset = whole.offset + array.ctypes.data - whole.ctypes.data
-            self._descriptor = os.open(array.filename, os.O_RDONLY)
+        offset = offset_in_file(array)
+        if offset is not None and hasattr(os, "preadv"):
+            self._offset = offset
+            self._descriptor = os.open(array.filename, os.O_RDONLY)  # type: ignore[attr-defined]
 
     def read(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
         """Return rows (n,) as an array (n, …) of its own, in the order asked for.
@@ -83,6 +80,17 @@ class RowReader:
         if getattr(self, "_descriptor", -1) >= 0:
             with suppress(OSError):
                 os.close(self._descriptor)
+
+
+def offset_in_file(array: npt.NDArray[Any]) -> int | None:
+    """Return where an array begins in the file that it is mapped from; None where it is not one piece of a file."""
+    if not (isinstance(array, np.memmap) and array.filename and array.flags.c_contiguous):
+        return None
+    # The array may be a part of its map; what counts is where it begins in the file.
+    whole: np.memmap[Any, Any] = array
+    while isinstance(whole.base, np.memmap):
+        whole = whole.base
+    return int(whole.offset + array.ctypes.data - whole.ctypes.data)
 
 
 def prefetched(make: Callable[[Item], Made], items: Iterable[Item], depth: int = DEPTH) -> Generator[Made]:

@@ -33,7 +33,8 @@ from samplemind_core.training.checkpoints import (
     save_checkpoint,
 )
 from samplemind_core.training.clip_record import ClipRecord
-from samplemind_core.training.device import describe, deterministic, pick_device, pick_memory_format, pick_precision
+from samplemind_core.training.device import deterministic, pick_device, pick_memory_format, pick_precision
+from samplemind_core.training.distributed import Alone
 from samplemind_core.training.feed import Feed
 from samplemind_core.training.first_weights import give_first_weights
 from samplemind_core.training.measuring import Judged, Totals, headline, judge, measure_epoch, probe_sample
@@ -66,6 +67,9 @@ class Trainer:
         Used where the configuration says ``auto``.
     record : ClipRecord, optional
         Notes what each validation clip was called in each epoch.
+    group : Alone, optional
+        The processes that take each step together, where there are several; each has a trainer of its own, and
+        only that of the first one writes checkpoints.
 
     Raises
     ------
@@ -83,10 +87,12 @@ class Trainer:
         observer: Observer,
         device: str = "auto",
         record: ClipRecord | None = None,
+        group: Alone | None = None,
     ) -> None:
         check(config, data)
+        self.group = group or Alone()
         self.config, self.data, self.folder, self.observer, self.record = config, data, folder, observer, record
-        self.device = pick_device(device if config.train.device == "auto" else config.train.device)
+        self.device = self.group.device or pick_device(device if config.train.device == "auto" else config.train.device)
         self.precision = pick_precision(config.train.precision, self.device)
         self.layout = pick_memory_format(self.device)
 
@@ -100,12 +106,13 @@ class Trainer:
         self.moving: MovingAverage | None = None
         if self.averaged is not None and config.train.average == "ema":
             self.moving = MovingAverage(self.averaged, self.model)
+        self.learner = self.group.prepare(self.model)  # the same weights, called by training steps
         self.num_averaged = 0  # epochs in the mean of SWA
         self.optimizer = build_optimizer(config.train, self.model)
         self.plateau = Plateau(config.train.plateau_factor, config.train.plateau_patience)
 
         self.pool = Pool(data, config.augment.variants)
-        self.feed = Feed(self.pool.log_mel, self.pool.targets, self.device)
+        self.feed = Feed(self.pool.log_mel, self.pool.targets, self.device, copies=self.group.size)
         self.generator = torch.Generator(self.device)
         self.val_rows = torch.from_numpy(data.val_rows)
         self.probe_rows = probe_sample(data.train_rows, len(data.val_rows), config.train.seed)
@@ -141,7 +148,7 @@ class Trainer:
         StorageError
             If a checkpoint cannot be written; the ones before it stay.
         """
-        self.observer.on_start(describe(self.device), count_parameters(self.model))
+        self.observer.on_start(self.group.describe(self.device), count_parameters(self.model))
         if self._beginning and (self.epoch, self.step) == (1, 0):
             self.observer.on_event("weights", self._beginning)
         generators = [self.device] if self.device.type == "cuda" else []
@@ -177,7 +184,7 @@ class Trainer:
         size = self.train_config.batch_size
         with closing(self.feed.batches(rows[self.step * size :], size)) as batches:
             while self.step < self.steps_per_epoch:
-                if self.observer.should_stop():
+                if self.group.agreed(self.observer.should_stop()):
                     return False
                 started = time.perf_counter()
                 self.train_step(*next(batches))
@@ -202,11 +209,14 @@ class Trainer:
             # The last clip of an epoch may be alone, and a batch norm needs two points to measure: it is heard twice.
             log_mel, targets = torch.cat([log_mel, log_mel]), torch.cat([targets, targets])
         log_mel, soft_targets = self._augment(log_mel, targets)
-        logits = self._forward(self.model, log_mel)
-        loss = self._loss(logits, soft_targets)
-        hits = self.objective.correct(logits.mean(dim=1) if logits.ndim == 3 else logits, soft_targets)[:count].sum()
+        own = self.group.part(len(log_mel))
+        soft_targets = soft_targets[own]
+        logits = self._forward(self.learner, log_mel[own])
+        loss = self._loss(logits, soft_targets) * (len(logits) / len(log_mel))
+        right = self.objective.correct(logits.mean(dim=1) if logits.ndim == 3 else logits, soft_targets)
+        hits = right[: max(0, count - own.start)].sum()
         # The step's one wait for the device: the loss is checked before it is used.
-        value, correct = torch.stack([loss.detach(), hits.to(loss.dtype)]).tolist()
+        value, correct = self.group.total(torch.stack([loss.detach(), hits.to(loss.dtype)])).tolist()
         if not np.isfinite(value):
             raise NonFiniteLossError(
                 f"The loss became {value} in epoch {self.epoch}, step {self.step + 1}, at learning rate {lr:.2g}.",
@@ -214,7 +224,7 @@ class Trainer:
                 "the checkpoints up to here are unharmed.",
             )
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        (loss * self.group.size).backward()  # type: ignore[no-untyped-call]  # gradients are averaged, parts add up
         if config.grad_clip is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), config.grad_clip)
         self.optimizer.step()
@@ -238,12 +248,15 @@ class Trainer:
     def logits(self, rows: Tensor) -> Tensor:
         """Return logits (n, num_classes) float32 on the CPU of clips in evaluation mode, unaugmented."""
         model = self.evaluated.eval()
-        parts = [self._forward(model, log_mel).cpu() for log_mel, _ in self.feed.batches(rows, EVAL_BATCH)]
-        return torch.cat(parts)
+        own = rows[self.group.part(len(rows))]
+        parts = [self._forward(model, log_mel).cpu() for log_mel, _ in self.feed.batches(own, EVAL_BATCH)]
+        return self.group.together(torch.cat([torch.empty(0, len(self.data.class_names)), *parts]), len(rows))
 
     @cached_property
     def twin_share(self) -> float:
         """Share of the validation clips that stand in training as well."""
+        if self.group.rank:
+            return 0.0  # only words depend on it, and only the first process says any
         return twin_share(self.data.log_mel, self.data.train_rows, self.data.val_rows)
 
     def _judge(self, rows: Tensor) -> Judged:
@@ -318,6 +331,8 @@ class Trainer:
 
     def save_last(self) -> None:
         """Write ``last.safetensors``: everything that going on needs."""
+        if self.group.rank:
+            return
         tensors, values = optimizer_tensors(self.optimizer)
         tensors |= {f"model.{name}": tensor for name, tensor in self.evaluated.state_dict().items()}
         if self.evaluated is not self.model:
@@ -377,6 +392,8 @@ class Trainer:
         self.observer.on_resume(list(self.history))
 
     def _save(self, kind: Literal["best", "epoch"], epoch: Epoch) -> None:
+        if self.group.rank:
+            return
         name = "best" if kind == "best" else f"epoch-{epoch.epoch:04d}"
         path = self.folder / f"{name}.safetensors"
         tensors = {f"model.{name}": tensor for name, tensor in self.evaluated.state_dict().items()}
@@ -398,7 +415,7 @@ class Trainer:
 
     # -- small parts -----------------------------------------------------------------------------
 
-    def _forward(self, model: AudioClassifier, log_mel: Tensor) -> Tensor:
+    def _forward(self, model: nn.Module, log_mel: Tensor) -> Tensor:
         log_mel = log_mel.contiguous(memory_format=self.layout)
         with torch.autocast(self.device.type, self.precision, enabled=self.precision is not torch.float32):
             logits: Tensor = model(log_mel)
@@ -406,6 +423,8 @@ class Trainer:
 
     def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss of logits (B, C), or of those of each member (B, N, C) of an ensemble."""
+        if not len(logits):
+            return logits.sum()  # this process has no clip of the batch
         if logits.ndim == 3:
             targets = targets.repeat_interleave(logits.shape[1], dim=0)
             logits = logits.flatten(0, 1)
