@@ -372,15 +372,6 @@ class TrainConfig(Config):
             return data | ({"average": "ema"} if float(data["ema_decay"]) > 0 else {})
         return data
 
-    @model_validator(mode="after")
-    def _enough_for_each(self) -> Self:
-        if self.num_devices > self.batch_size:
-            raise ValueError(
-                f"num_devices must be at most batch_size ({self.batch_size}), as they share each batch, "
-                f"got {self.num_devices}"
-            )
-        return self
-
     def check_loss(self, *, several_labels: bool) -> None:
         """Raise :class:`ConfigError` if the loss is made for the other kind of dataset."""
         if several_labels and self.loss == "cross_entropy":

@@ -12,7 +12,7 @@ from samplemind_core.errors import ConfigError
 if TYPE_CHECKING:
     from optuna.trial import Trial
 
-NOT_SEARCHED = frozenset({"train.epochs", "train.seed", "train.device", "train.save_every"})
+NOT_SEARCHED = frozenset({"train.epochs", "train.seed", "train.device", "train.num_devices", "train.save_every"})
 """Settings that are no question of better or worse."""
 
 AUGMENT = "augment"

@@ -32,9 +32,11 @@ SAVE_S = 0.1
 FREE_SETTINGS = (
     *("epochs", "seed", "save_every", "lr", "weight_decay", "momentum", "label_smoothing", "ema_decay", "monitor"),
     *("schedule", "warmup", "warmup_epochs", "plateau_factor", "plateau_patience", "swa_share"),
-    *("early_stopping_patience", "early_stopping_after"),
+    *("early_stopping_patience", "early_stopping_after", "num_devices"),
 )
-"""Training settings that cost nothing, or only through the number of epochs: no reason to measure anew."""
+"""Training settings that cost nothing, or only through the number of epochs: no reason to measure anew.
+
+What is measured is one device's cost, whatever ``num_devices`` says."""
 
 
 @dataclass(frozen=True)

@@ -141,8 +141,9 @@ class Teller(Silent):
         return self._stop.exists()
 
     def end(self, outcome: Outcome) -> None:
-        """Tell how the run ended."""
+        """Tell how the run ended; nothing more is told."""
         self._say("outcome", outcome.status, outcome.reason, outcome.best_epoch)
+        self._file.close()
 
     def _say(self, *words: Any) -> None:
         self._file.write(json.dumps(words) + "\n")
@@ -204,7 +205,7 @@ def read_trouble(place: Path) -> BaseException | None:
     if ours:
         made: BaseException = getattr(errors, first["kind"])(*first["parts"])
         return made
-    if first["kind"] in ("MemoryError", "OutOfMemoryError"):
+    if first["kind"] in {"MemoryError", "OutOfMemoryError"}:
         return MemoryError(*first["parts"])
     return RuntimeError(f"{first['kind']} in process {first['rank'] + 1}: {first['parts'][0]}")
 

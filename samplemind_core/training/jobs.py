@@ -161,6 +161,10 @@ class StoreObserver:
         self._persist(lambda: self._store.runs.heartbeat(self._run.id, self._worker, **values))
         self.log.info("training on %s, %s parameters", device, f"{num_parameters:,}")
 
+    def count_children(self) -> None:
+        """Let the memory that is shown be that of all processes of this run."""
+        self._usage.with_children = True
+
     def on_progress(self, progress: dict[str, Any]) -> None:
         """Keep the latest progress; the next heartbeat carries it."""
         self._progress = progress
@@ -272,6 +276,7 @@ def _train(store: Store, settings: Settings, run: Run, observer: StoreObserver) 
     if (several := count_processes(config.train, settings.device)) > 1:
         from samplemind_core.training.launch import fit_on_several
 
+        observer.count_children()
         outcome = fit_on_several(config, data, folder, observer, several, device, last, noted)
     else:
         record = ClipRecord.of(noted, data, config.train.epochs) if noted else None

@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from samplemind_core.config import RunConfig
@@ -30,6 +30,8 @@ from samplemind_core.training.observer import Observer, Outcome
 from samplemind_core.training.training_data import TrainingData, check
 
 LOOK_EVERY_S = 0.1
+ENDED_BY_US = {0, 1, -signal.SIGTERM}
+"""Exit codes of processes that ended by themselves, or because others had."""
 GRACE_S = 10
 """What a process gets to end after it was asked to, before it is killed."""
 
@@ -114,9 +116,11 @@ def _launch(place: Path, num_processes: int) -> None:
             launch("-m", "samplemind_core.training.rank", str(place))
     except ChildFailedError as error:
         trouble = read_trouble(place)
-        if trouble is not None:
+        died = [failure for failure in error.failures.values() if failure.exitcode not in ENDED_BY_US]
+        # The others of a process that was killed lose their connection, which is no news.
+        if trouble is not None and not (died and isinstance(trouble, RuntimeError)):
             raise trouble from error
-        raise _died(error, place, num_processes) from error
+        raise _died((died or [error.get_first_failure()[1]])[0], place, num_processes) from error
     except SignalException as error:
         # The processes have ended; now what the signal was for.
         shutil.rmtree(place, ignore_errors=True)
@@ -124,10 +128,8 @@ def _launch(place: Path, num_processes: int) -> None:
         raise
 
 
-def _died(error: ChildFailedError, place: Path, num_processes: int) -> TrainingError:
+def _died(failure: ProcessFailure, place: Path, num_processes: int) -> TrainingError:
     """Say which process ended first and how, where it could not do so itself."""
-    killed = [failure for failure in error.failures.values() if failure.exitcode not in (0, 1, -signal.SIGTERM)]
-    failure = (killed or [error.get_first_failure()[1]])[0]
     how = f"exit code {failure.exitcode}"
     if failure.exitcode < 0:
         with suppress(ValueError):

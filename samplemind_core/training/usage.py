@@ -15,7 +15,7 @@ QUERY = ("--query-gpu=utilization.gpu", "--format=csv,noheader,nounits")
 
 
 class Usage:
-    """Memory of this process, and memory and use of the GPU where it trains on one.
+    """Memory of this process (where asked, with those it started), and memory and use of the GPU where it trains on one.
 
     The use of a GPU is asked of ``nvidia-smi``, at most every ``GPU_EVERY_S`` seconds: no library that
     this product needs tells it.
@@ -23,6 +23,8 @@ class Usage:
 
     def __init__(self) -> None:
         self._process = psutil.Process()
+        self.with_children = False
+        """Whether the processes that this one started count too."""
         self._gpu = False
         self._asked_at = -GPU_EVERY_S
         self._gpu_use: float | None = None
@@ -34,7 +36,7 @@ class Usage:
 
     def read(self) -> dict[str, Any]:
         """Return ``memory_bytes`` and, on a GPU, ``gpu_memory_bytes`` and ``gpu_use`` (a fraction, or None)."""
-        found: dict[str, Any] = {"memory_bytes": self._process.memory_info().rss}
+        found: dict[str, Any] = {"memory_bytes": self._memory()}
         # Not before: this is called by another thread, which would find torch half imported.
         if self._gpu:
             torch = sys.modules["torch"]
@@ -43,6 +45,17 @@ class Usage:
                 self._asked_at, self._gpu_use = time.monotonic(), gpu_use(torch.cuda.current_device())
             found["gpu_use"] = self._gpu_use
         return found
+
+    def _memory(self) -> int:
+        others = self._process.children(recursive=True) if self.with_children else []
+        return sum(map(_rss, [self._process, *others]))
+
+
+def _rss(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_info().rss)
+    except psutil.Error:  # it has just ended
+        return 0
 
 
 def gpu_use(index: int) -> float | None:

@@ -1,121 +1,92 @@
-"""Several processes that train together: what one would have trained, how they stop, and what becomes of a dead one."""
+"""Several processes that train together: their parts, their words, and how many there are."""
 
 from __future__ import annotations
 
 import os
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import psutil
 import pytest
 import torch
-from helpers import Memory, measured, tiny_config, tiny_data
-from safetensors.torch import load_file
+from helpers import Memory, tiny_config, tiny_data
 from torch import nn
 
-from samplemind_core.config import RunConfig, build_config
-from samplemind_core.errors import ConfigError, NonFiniteLossError, TrainingError
-from samplemind_core.store import Epoch
+from samplemind_core.config import build_config
+from samplemind_core.errors import ConfigError, NonFiniteLossError
 from samplemind_core.training.device import count_processes
 from samplemind_core.training.distributed import Ranks, SharedDropout
 from samplemind_core.training.feed import Feed
-from samplemind_core.training.launch import fit_on_several
+from samplemind_core.training.handover import (
+    Job,
+    Listener,
+    Teller,
+    read_job,
+    read_trouble,
+    write_job,
+    write_trouble,
+)
 from samplemind_core.training.observer import Outcome
 from samplemind_core.training.trainer import Trainer
-from samplemind_core.training.training_data import TrainingData
-from tests.waiting import wait_until
 
 CPU = torch.device("cpu")
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="ends processes by signals")
 
 
-def fit_both(folder: Path, config: RunConfig, data: TrainingData, memory: Memory | None = None, **how) -> Outcome:
-    return fit_on_several(config, data, folder, memory or Memory(), 2, CPU, **how)
-
-
-def losses(epochs: list[Epoch]) -> list[tuple[float, ...]]:
-    return [(row.train_loss, row.val_loss, row.health["probe_loss"], row.val_accuracy) for row in epochs]
-
-
-def ranks_below(pid: int) -> list[psutil.Process]:
-    return [child for child in psutil.Process(pid).children(recursive=True) if _is_rank(child)]
-
-
-def _is_rank(process: psutil.Process) -> bool:
-    try:
-        return "samplemind_core.training.rank" in process.cmdline()
-    except psutil.Error:
-        return False
-
-
-def test_two_processes_take_the_steps_of_one_and_resume_to_the_bit(tmp_path: Path) -> None:
-    """Batch norms, dropout, augmentation, mixup, an ensemble, an average, class weights and an odd last batch."""
-    config = tiny_config(
-        epochs=3, batch_size=9, members=2, mixup_alpha=0.3, dropout=0.3, average="swa", swa_share=0.6, grad_clip=1.0,
-        class_balance="weights", optimizer="sgd", lr=0.01, time_shift_ms=50, precision="float32",
-    )  # fmt: skip
+def test_a_job_is_handed_over_whole(tmp_path: Path) -> None:
+    config = tiny_config(num_devices=2)
     data = tiny_data(config)
-    assert len(data.train_rows) % 9 == 3  # two clips for the first process, one for the second
-    alone = Memory()
-    with one_thread():
-        Trainer(config, data, tmp_path / "one", alone).fit()
-    both = Memory()
-    outcome = fit_both(tmp_path / "two", config, data, both)
-    assert outcome.status == "finished"
-    assert both.device.startswith("2 × cpu")
-    assert np.array(losses(both.epochs)) == pytest.approx(np.array(losses(alone.epochs)), abs=2e-5)
-    assert [row.train_accuracy for row in both.epochs] == [row.train_accuracy for row in alone.epochs]
-    one, two = (load_file(tmp_path / name / "last.safetensors") for name in ("one", "two"))
-    assert one.keys() == two.keys()  # a checkpoint says nothing of how many trained it
-    for name, tensor in one.items():
-        assert torch.allclose(tensor, two[name], atol=1e-4, rtol=1e-4), name
-
-    stopped = Memory(lambda memory: len(memory.epochs) == 1)
-    assert fit_both(tmp_path / "parts", config, data, stopped).status == "stopped"
-    resumed = Memory()
-    fit_both(tmp_path / "parts", config, data, resumed, last=tmp_path / "parts" / "last.safetensors")
-    assert resumed.resumed is not None
-    whole = [measured(row) for row in both.epochs]
-    assert [measured(row) for row in resumed.resumed + resumed.epochs] == whole
-    parts = load_file(tmp_path / "parts" / "last.safetensors")
-    assert all(torch.equal(tensor, parts[name]) for name, tensor in two.items())
+    whole = np.concatenate([data.log_mel, data.log_mel])
+    np.save(tmp_path / "map.npy", whole)
+    part = np.load(tmp_path / "map.npy", mmap_mode="r")[len(data.log_mel) :]
+    place = tmp_path / "place"
+    place.mkdir()
+    given = Job(config, replace(data, log_mel=part), tmp_path, "cpu", 1, None, tmp_path / "record")
+    write_job(place, given)
+    found, parent = read_job(place)
+    assert parent == os.getpid()
+    assert not (place / "log_mel.npy").exists()  # it is read where it lies
+    assert np.array_equal(found.data.log_mel, part)
+    assert np.array_equal(found.data.train_rows, data.train_rows)
+    for name in ("config", "folder", "device", "threads", "last", "record"):
+        assert getattr(found, name) == getattr(given, name)
+    assert (found.data.class_names, found.data.description) == (data.class_names, data.description)
 
 
-def test_a_killed_process_ends_the_run_with_a_reason_and_nobody_is_left(tmp_path: Path) -> None:
-    config = tiny_config(epochs=10_000, save_every=1_000)
-    data = tiny_data(config)
-    before = {process.pid for process in psutil.Process().children(recursive=True)}
+def test_what_is_told_arrives_and_a_wish_to_stop_goes_back(tmp_path: Path) -> None:
+    config = tiny_config(epochs=2)
+    told, direct = Memory(lambda memory: bool(memory.epochs)), Memory()
+    listener, teller = Listener(tmp_path, told), Teller(tmp_path)
+    listener.look()
+    trainer = Trainer(config, tiny_data(config), tmp_path, direct)
+    trainer.fit()
+    teller.on_start("2 × cpu", 17)
+    teller.on_resume(direct.epochs[:1])
+    teller.on_epoch(direct.epochs[1])
+    teller.on_progress(direct.progress[-1])
+    teller.on_event("lr", "lower")
+    teller.end(Outcome("finished", "done", 2))
+    listener.look()
+    assert (told.device, told.num_parameters) == ("2 × cpu", 17)
+    assert (told.resumed, told.epochs) == (direct.epochs[:1], direct.epochs[1:])
+    assert (told.progress, told.events) == (direct.progress[-1:], [("lr", "lower")])
+    assert listener.outcome == Outcome("finished", "done", 2)
+    assert not teller.should_stop()
+    listener.look()
+    assert teller.should_stop()
 
-    class Killer(Memory):
-        def on_epoch(self, epoch: Epoch) -> None:
-            super().on_epoch(epoch)
-            if len(self.epochs) == 2:
-                self.ranks = [child for child in ranks_below(os.getpid()) if child.pid not in before]
-                max(self.ranks, key=lambda child: child.environ()["RANK"]).send_signal(signal.SIGKILL)
 
-    memory = Killer()
-    with pytest.raises(TrainingError, match=r"process 2 of 2 ended before its time \(SIGKILL\).*Resume goes on"):
-        fit_both(tmp_path, config, data, memory)
-    assert len(memory.ranks) == 2
-    wait_until(lambda: not any(child.is_running() for child in memory.ranks), "all processes have ended")
-
-
-def test_what_a_process_runs_into_is_said_in_its_own_words(tmp_path: Path) -> None:
-    config = tiny_config(epochs=2, optimizer="sgd", average="none")
-    data = tiny_data(config)
-    broken = data.log_mel.copy()
-    broken[data.train_rows[0]] = np.nan  # one process meets it, both are told
-    handler = signal.getsignal(signal.SIGTERM)
-    environment = dict(os.environ)
-    with pytest.raises(NonFiniteLossError, match="The loss became nan in epoch 1"):
-        fit_both(tmp_path, config, replace(data, log_mel=broken))
-    assert signal.getsignal(signal.SIGTERM) == handler
-    assert dict(os.environ) == environment
+def test_the_cause_of_an_end_is_told_and_not_what_followed_from_it(tmp_path: Path) -> None:
+    assert read_trouble(tmp_path) is None
+    write_trouble(tmp_path, 1, RuntimeError("Connection closed by peer"))
+    assert str(read_trouble(tmp_path)) == "RuntimeError in process 2: Connection closed by peer"
+    write_trouble(tmp_path, 0, NonFiniteLossError("The loss became nan.", "Start again."))
+    found = read_trouble(tmp_path)
+    assert isinstance(found, NonFiniteLossError)
+    assert (found.problem, found.advice) == ("The loss became nan.", "Start again.")
+    (tmp_path / "trouble-0.json").unlink()
+    write_trouble(tmp_path, 1, MemoryError())
+    assert isinstance(read_trouble(tmp_path), MemoryError)
 
 
 @pytest.mark.parametrize("layer", [nn.Dropout(0.3), nn.Dropout2d(0.3)])
@@ -159,8 +130,6 @@ def test_how_many_processes_a_machine_gives(monkeypatch: pytest.MonkeyPatch) -> 
         count(num_devices=5)
     with pytest.raises(ConfigError, match="'cuda:1' is one device"):
         count(num_devices=2, device="cuda:1")
-    with pytest.raises(ConfigError, match="num_devices must be at most batch_size"):
-        build_config("quick", {"num_devices": 4, "batch_size": 3})
 
 
 def test_processes_that_share_a_memory_count_all_their_copies(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,11 +137,3 @@ def test_processes_that_share_a_memory_count_all_their_copies(monkeypatch: pytes
     monkeypatch.setattr("samplemind_core.training.feed.fits", lambda num_bytes, device: num_bytes <= log_mel.nbytes)
     assert Feed(log_mel, targets, CPU).resident
     assert not Feed(log_mel, targets, CPU, copies=2).resident
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)

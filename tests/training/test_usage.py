@@ -22,7 +22,12 @@ def fake_torch(initialized: bool = True) -> SimpleNamespace:
 def test_memory_is_told_and_a_gpu_only_where_it_trains_on_one(monkeypatch: pytest.MonkeyPatch) -> None:
     read = Usage()
     assert list(read.read()) == ["memory_bytes"]
-    assert read.read()["memory_bytes"] > 1 << 20
+    alone = read.read()["memory_bytes"]
+    assert alone > 1 << 20
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE):
+        read.with_children = True
+        assert read.read()["memory_bytes"] > alone
+    read.with_children = False
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace())  # half imported, as another thread may find it
     assert list(read.read()) == ["memory_bytes"]
     monkeypatch.setitem(sys.modules, "torch", fake_torch(initialized=False))
