@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from samplemind_core.errors import ConfigError
 
@@ -26,14 +26,6 @@ def _known_device(name: str) -> str:
 
 DeviceName = Annotated[str, AfterValidator(_known_device)]
 """``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``; whether this machine has it is asked when a run starts."""
-
-
-def _all_devices(number: Any) -> Any:
-    return 0 if isinstance(number, str) and number.strip().lower() == "all" else number
-
-
-NumDevices = Annotated[int, BeforeValidator(_all_devices), Field(ge=0, le=64)]
-"""How many devices; 0 or ``all`` for every one that there is."""
 
 
 class Config(BaseModel):
@@ -344,7 +336,7 @@ class TrainConfig(Config):
         "auto", description="Number format of the network's arithmetic; auto uses bfloat16 where it is faster."
     )
     device: DeviceName = Field("auto", description="auto, cpu, mps, cuda or cuda:N.")
-    num_devices: NumDevices = Field(
+    num_devices: Annotated[int, Field(ge=0, le=64)] = Field(
         1,
         description="GPUs of this machine that share each batch, one process each; 0 (on the command line also: all) "
         "takes every one there is. On the CPU: processes, which seldom pays. The steps stay the same ones.",
@@ -363,6 +355,11 @@ class TrainConfig(Config):
     save_every: Annotated[int, Field(ge=0, le=10_000)] = Field(
         0, description="Keep a checkpoint every so many epochs besides best and last; 0 keeps none."
     )
+
+    @field_validator("num_devices", mode="before")
+    @classmethod
+    def _all_there_are(cls, number: Any) -> Any:
+        return 0 if isinstance(number, str) and number.strip().lower() == "all" else number
 
     @model_validator(mode="before")
     @classmethod

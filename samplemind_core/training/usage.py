@@ -15,7 +15,7 @@ QUERY = ("--query-gpu=utilization.gpu", "--format=csv,noheader,nounits")
 
 
 class Usage:
-    """Memory of this process (where asked, with those it started), and memory and use of the GPU where it trains on one.
+    """Memory of this process, where asked with those it started, and memory and use of the GPU where it has one.
 
     The use of a GPU is asked of ``nvidia-smi``, at most every ``GPU_EVERY_S`` seconds: no library that
     this product needs tells it.
