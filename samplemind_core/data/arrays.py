@@ -6,6 +6,7 @@ Headers are checked against the bytes that are there before anything is allocate
 from __future__ import annotations
 
 import math
+import os
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ FILES: dict[Split, tuple[str, ...]] = {
 }
 ADVICE = "Expected arrays X (clips, mel bands, frames) and y (clips,), saved with numpy.savez."
 _BLOCK_BYTES = 8 * MEBIBYTE
+_FORTRAN_ROWS = 256
 _DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError, NotImplementedError)
 
 
@@ -139,22 +141,39 @@ def _part(split: Split, title: str, archive: zipfile.ZipFile) -> Part:
     return Part(split, title, archive, x, header, targets, names)
 
 
-def blocks(part: Part) -> Iterator[NDArray[np.float32]]:
-    """Yield X as (B, n_mels, frames) float32, in order."""
+def block_sizes(part: Part) -> list[int]:
+    """Return the numbers of rows of the blocks that :func:`blocks` yields, which the header alone decides."""
+    step = _FORTRAN_ROWS if part.header.fortran else max(1, _BLOCK_BYTES // _row_bytes(part))
+    return [min(step, part.count - start) for start in range(0, part.count, step)]
+
+
+def blocks(part: Part, first: int = 0) -> Iterator[NDArray[np.float32]]:
+    """Yield X as (B, n_mels, frames) float32, in order, from a row on."""
     header, image = part.header, part.image
+    if first >= part.count:
+        return
     if header.fortran:  # its first axis varies fastest, so rows cannot be read one after another
         whole = _load(part.archive, part.member, part.title)
-        yield from (whole[i : i + 256].reshape(-1, *image).astype(np.float32) for i in range(0, len(whole), 256))
+        for start in range(first, len(whole), _FORTRAN_ROWS):
+            yield whole[start : start + _FORTRAN_ROWS].reshape(-1, *image).astype(np.float32)
         return
-    row_bytes = header.dtype.itemsize * image[0] * image[1]
+    row_bytes = _row_bytes(part)
     step = max(1, _BLOCK_BYTES // row_bytes)
     with _stream(part.archive, part.member) as stream:
         _read_header(stream)
-        for start in range(0, part.count, step):
+        try:
+            stream.seek(first * row_bytes, os.SEEK_CUR)
+        except _DAMAGE as error:
+            raise _damaged(part.title, error) from None
+        for start in range(first, part.count, step):
             rows = min(step, part.count - start)
             data = _exactly(stream, rows * row_bytes, part.title)
             with np.errstate(over="ignore"):  # too large for float32 becomes infinity, which is refused
                 yield np.frombuffer(data, header.dtype).reshape(rows, *image).astype(np.float32)
+
+
+def _row_bytes(part: Part) -> int:
+    return part.header.dtype.itemsize * math.prod(part.image)
 
 
 def _exactly(stream: IO[bytes], size: int, title: str) -> bytes:

@@ -133,7 +133,6 @@ def import_dataset(
 
     report = progress or _silent
     if has_npz(source):
-        dataset_id = resumable.dataset_id if resumable else None
         return import_npz(
             store,
             root,
@@ -143,7 +142,8 @@ def import_dataset(
             limits=limits,
             progress=report,
             check=check,
-            dataset_id=dataset_id,
+            dataset_id=resumable.dataset_id if resumable else None,
+            keep=resumable.folder if resumable else None,
         )
     report(0, None, "Looking for samples")
     with open_source(source, options, limits, check) as found:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import math
+import shutil
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,9 +23,10 @@ from pydantic import ValidationError
 
 from samplemind_core.audio.decode import printable
 from samplemind_core.config import FeatureConfig
-from samplemind_core.data.arrays import ADVICE, Part, as_text, blocks, open_parts
-from samplemind_core.data.cache import cache_file, new_cache
+from samplemind_core.data.arrays import ADVICE, Part, as_text, block_sizes, blocks, open_parts
+from samplemind_core.data.cache import cache_file, write_cache
 from samplemind_core.data.incoming import incoming_folder
+from samplemind_core.data.npz_work import Checked, NpzWork
 from samplemind_core.data.quality import duplicate_warnings, fingerprint_clips
 from samplemind_core.data.sources import ImportOptions, label_fault, quoted
 from samplemind_core.errors import DataError
@@ -47,6 +50,7 @@ def import_npz(
     progress: Callable[[int, int | None, str], None] | None = None,
     check: Callable[[], None] = lambda: None,
     dataset_id: str | None = None,
+    keep: Path | None = None,
 ) -> Dataset:
     """Import ready-made spectrograms; the three files are the split.
 
@@ -62,6 +66,9 @@ def import_npz(
         Called between blocks; raises to end the import.
     dataset_id : str, optional
         Id of the new dataset.
+    keep : Path, optional
+        Folder for what is finished: the same call goes on from there. Without it an import that ends
+        early leaves nothing.
 
     Raises
     ------
@@ -78,13 +85,12 @@ def import_npz(
         features = _features(parts)
         labels, class_names = _labels(parts)
         total = sum(part.count for part in parts)
-        hashes: list[str] = []
-        for part in parts:
-            for block in blocks(part):
-                check()
-                _measure(part, block)
-                hashes += [hashlib.sha256(row.astype("<f4").tobytes()).hexdigest() for row in block]
-                report(len(hashes), 2 * total, "Checking spectrograms")
+        own = None
+        if keep is None:  # all work is done inside the folder that vanishes with its process
+            own = stack.enter_context(incoming_folder(root, store, dataset_id))
+            keep = own[0] / "work"
+        work = NpzWork(keep, _stamp(source, parts))
+        hashes = _check_all(parts, work, lambda done: report(done, 2 * total, "Checking spectrograms"), check)
         scale, shift, warnings = _mapping(parts, features)
         clips, row = [], 0
         places = {label: target for target, label in enumerate(class_names)}
@@ -112,22 +118,65 @@ def import_npz(
             features=features.model_dump(mode="json"),
             warnings=tuple(warnings),
         )
-        with incoming_folder(root, store, dataset_id) as (folder, publish):
+        _store_all(
+            parts, work, scale, shift, lambda done: report(total + done, 2 * total, "Storing spectrograms"), check
+        )
+        folder, publish = own or stack.enter_context(incoming_folder(root, store, dataset_id))
+        file = folder / "cache" / cache_file(root, dataset_id, features).name
+        file.parent.mkdir()
+        write_cache(file, (total, *features.shape), work.rows(features.shape))
+        shutil.rmtree(work.folder)
+        publish()
+        return store.datasets.add(dataset, clips)
 
-            def fill(array: NDArray[np.float16]) -> None:
-                done = 0
-                for part in parts:
-                    for block in blocks(part):
-                        check()
-                        array[done : done + len(block), 0] = (block * scale + shift).astype(np.float16)
-                        done += len(block)
-                        report(total + done, 2 * total, "Storing spectrograms")
 
-            file = folder / "cache" / cache_file(root, dataset_id, features).name
-            file.parent.mkdir()
-            new_cache(file, (total, *features.shape), fill)
-            publish()
-            return store.datasets.add(dataset, clips)
+def _check_all(parts: list[Part], work: NpzWork, report: Callable[[int], None], check: Callable[[], None]) -> list[str]:
+    """Look at every value that was not looked at before; set the range of each part, return the hash of each row."""
+    known, done = deque(work.checked), 0
+    for part in parts:
+        skipped = 0
+        for count in block_sizes(part):
+            if not known:
+                break
+            block = known.popleft()
+            skipped, done = skipped + count, done + count
+            part.low, part.high = min(part.low, block.low), max(part.high, block.high)
+        for values in blocks(part, skipped):
+            check()
+            low, high = _range(part, values)
+            part.low, part.high = min(part.low, low), max(part.high, high)
+            rows = tuple(hashlib.sha256(row.astype("<f4").tobytes()).hexdigest() for row in values)
+            work.check(Checked(low, high, rows))
+            done += len(rows)
+            report(done)
+    return [digest for block in work.checked for digest in block.hashes]
+
+
+def _store_all(
+    parts: list[Part],
+    work: NpzWork,
+    scale: float,
+    shift: float,
+    report: Callable[[int], None],
+    check: Callable[[], None],
+) -> None:
+    """Store every row that was not stored before, in dB."""
+    done = work.stored(2 * math.prod(parts[0].image))
+    first = 0
+    for part in parts:
+        for values in blocks(part, min(max(0, done - first), part.count)):
+            check()
+            work.store((values * scale + shift).astype(np.float16))
+            done += len(values)
+            report(done)
+        first += part.count
+
+
+def _stamp(source: Path, parts: list[Part]) -> str:
+    """Return what tells these files, and how they are read, from others that take their places."""
+    files = sorted(source.glob("*.npz")) if source.is_dir() else [source]
+    facts = [f"{file.resolve()} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files]
+    return " ".join([*facts, *(f"{part.split} {block_sizes(part)[0]}" for part in parts)])
 
 
 def _features(parts: list[Part]) -> FeatureConfig:
@@ -209,11 +258,11 @@ def _mapping(parts: list[Part], features: FeatureConfig) -> tuple[float, float, 
     )
 
 
-def _measure(part: Part, block: NDArray[np.float32]) -> None:
+def _range(part: Part, block: NDArray[np.float32]) -> tuple[float, float]:
     low, high = float(block.min()), float(block.max())
     if not (math.isfinite(low) and math.isfinite(high)):
         raise DataError(f"X in {part.title} holds values that are not numbers (NaN or infinity).", "Compute it again.")
-    part.low, part.high = min(part.low, low), max(part.high, high)
+    return low, high
 
 
 def _shared(clips: list[Clip]) -> list[str]:

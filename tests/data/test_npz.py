@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 from samplemind_core.config import FeatureConfig
+from samplemind_core.data import arrays as arrays_module
 from samplemind_core.data.dataset import load_clips
-from samplemind_core.data.importer import import_dataset
-from samplemind_core.errors import DataError
+from samplemind_core.data.importer import Resumable, import_dataset
+from samplemind_core.data.npz_work import NpzWork
+from samplemind_core.errors import DataError, StoppedError
 from samplemind_core.settings import Limits
 from samplemind_core.store import Store
 
@@ -202,3 +204,64 @@ def test_a_header_that_claims_more_than_there_is_allocates_nothing(
     np.savez_compressed(folder / "test.npz", X=np.zeros((2_000, *SHAPE)), y=np.zeros(2_000, dtype=int))
     with pytest.raises(DataError, match="at most 1 MiB"):
         import_dataset(store, root, folder, "npz", limits=Limits(max_unpacked_mb=1))
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_what_is_finished_is_not_done_again(
+    store: Store, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: str
+) -> None:
+    """Stopped after every block in turn, an import checks each block once and stores it once."""
+    monkeypatch.setattr(arrays_module, "_BLOCK_BYTES", 3 * 4 * SHAPE[0] * SHAPE[1])
+    monkeypatch.setattr(arrays_module, "_FORTRAN_ROWS", 3)
+    parts = [arrays(count, seed, 0.0, 1.0) for count, seed in ((8, 1), (4, 2), (5, 3))]
+    for part in parts:
+        part["X"] = np.asarray(part["X"], order=order)  # type: ignore[call-overload]
+    source = write(tmp_path / "set", *parts)
+    whole = import_dataset(store, root, source, "whole")
+    keep = Resumable(tmp_path / "work", "thedataset")
+    done = {"check": 0, "store": 0}
+    for name in done:
+        work = getattr(NpzWork, name)
+
+        def counted(self: NpzWork, block: object, name: str = name, work: Callable[..., None] = work) -> None:
+            done[name] += 1
+            work(self, block)
+
+        monkeypatch.setattr(NpzWork, name, counted)
+    dataset, stops = None, 0
+    while dataset is None:
+        asked = iter(range(2))  # the first block is done, and the next question ends it
+        try:
+            dataset = import_dataset(
+                store, root, source, "drums", resumable=keep, should_stop=lambda asked=asked: next(asked) == 1
+            )
+        except StoppedError:
+            stops += 1
+            # What was being written when a process dies is half a line, and half a row.
+            for name in ("journal", "log_mel"):
+                if (keep.folder / name).exists():
+                    with (keep.folder / name).open("ab") as file:
+                        file.write(b"{")
+    num_blocks = 3 + 2 + 2
+    assert done == {"check": num_blocks, "store": num_blocks}
+    assert stops == 2 * num_blocks - 1
+    assert (dataset.id, dataset.fingerprint, dataset.warnings) == ("thedataset", whole.fingerprint, whole.warnings)
+    features = FeatureConfig.model_validate(dataset.features)
+    np.testing.assert_array_equal(
+        load_clips(root, store, dataset, features).log_mel, load_clips(root, store, whole, features).log_mel
+    )
+    assert not keep.folder.exists()
+
+
+def test_other_files_of_the_same_names_are_checked_anew(
+    store: Store, root: Path, tmp_path: Path, triple: tuple[Arrays, Arrays, Arrays]
+) -> None:
+    source = write(tmp_path / "set", *triple)
+    keep = Resumable(tmp_path / "work", "thedataset")
+    asked = iter(range(4))
+    with pytest.raises(StoppedError):
+        import_dataset(store, root, source, "drums", resumable=keep, should_stop=lambda: next(asked) == 3)
+    others = (arrays(8, 11), arrays(4, 12), arrays(4, 13))
+    dataset = import_dataset(store, root, write(source, *others), "drums", resumable=keep)
+    data = load_clips(root, store, dataset, FeatureConfig.model_validate(dataset.features))
+    np.testing.assert_array_equal(data.log_mel[:8, 0], others[0]["X"].astype(np.float16))
