@@ -26,15 +26,15 @@ from benchmarks.machine import machine_line
 from benchmarks.measure import table
 from samplemind_core import Workspace, build_config
 
-WATCH = """() => {
+SEEN = ["[data-testid=stMetric]", ".st-key-classify-confidence .js-plotly-plot .bars .point path"]
+WATCH = """seen => {
     const when = (what, from) => new Promise(done => {
         const look = () => document.querySelector(what) ? done(performance.now() - from) : requestAnimationFrame(look);
         look();
     });
     globalThis.waited = new Promise(done => document.addEventListener('change', () => {
         const dropped = performance.now();
-        done(Promise.all(['[data-testid=stMetric]',
-                          '.st-key-classify-confidence .js-plotly-plot .bars .point path'].map(what => when(what, dropped))));
+        done(Promise.all(seen.map(what => when(what, dropped))));
     }, {capture: true, once: true}));
 }"""
 
@@ -45,7 +45,7 @@ def drop(page: Page, address: str, number: int) -> tuple[list[float], str]:
     page.wait_for_selector('.stApp[data-test-script-state="notRunning"]')
     chooser = page.locator("input[type=file]")
     chooser.wait_for(state="attached")
-    page.evaluate(WATCH)
+    page.evaluate(WATCH, SEEN)
     chooser.set_input_files({"name": f"hit-{number}.wav", "mimeType": "audio/wav", "buffer": upload(number)})
     waited: list[float] = page.evaluate("() => globalThis.waited")
     said = page.get_by_text(re.compile("^Answered in")).inner_text()
