@@ -86,6 +86,10 @@ def make_report(
         If there are no models or clips.
     """
     first = models[0].judged
+    if first.several_labels:
+        from samplemind_core.evaluation.label_report import make_label_report
+
+        return make_label_report(models, clips, dataset, split, notes)
     shown = [clips[int(clip_id)] for clip_id in first.clip_ids]
     evaluations = [evaluate_logits(one.judged.logits, one.judged.targets, first.class_names) for one in models]
     named = [(one.name, one.judged.logits) for one in models]
@@ -123,7 +127,7 @@ def make_report(
         "slices": {name: [one.as_dict() for one in found] for name, found in slices.items()},
     }
     parts = HtmlPage(f"{dataset}: {', '.join(one.title for one in models)}")
-    _head(parts, models, dataset, split, len(shown), notes)
+    begin_page(parts, models, dataset, split, len(shown), notes)
     _verdict(parts, models, comparisons)
     _scores(parts, models, evaluations, calibrations)
     _curves(parts, models)
@@ -131,14 +135,15 @@ def make_report(
     _confusions(parts, models, evaluations)
     _confidence(parts, models, calibrations)
     _slices(parts, slices, evaluations[0].accuracy)
-    _settings(parts, models)
+    add_settings(parts, models)
     _mistakes(parts, models[0], clips)
     return Report(parts.text(), data, _table(models, clips))
 
 
-def _head(
+def begin_page(
     page: HtmlPage, models: Sequence[ReportModel], dataset: str, split: str, num_clips: int, notes: Sequence[str]
 ) -> None:
+    """Begin a report: what was judged on which clips, and what should be known of it."""
     page.heading("Diagnostics report", level=1)
     fold = split.partition(":")[2]
     where = f"fold {fold}" if fold else f"{_SPLITS.get(split, split)} clips"
@@ -247,7 +252,8 @@ def _slices(page: HtmlPage, slices: Mapping[str, Any], overall: float) -> None:
         page.figure(slice_figure(found, overall), f"Accuracy by {name.lower()}, the worst first")
 
 
-def _settings(page: HtmlPage, models: Sequence[ReportModel]) -> None:
+def add_settings(page: HtmlPage, models: Sequence[ReportModel]) -> None:
+    """Add the settings that not all of the models were trained with."""
     with_settings = [one for one in models if one.settings]
     if len(with_settings) < 2:
         return

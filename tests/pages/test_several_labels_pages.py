@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
 import sys
@@ -77,7 +78,6 @@ def test_thresholds_say_what_they_were_chosen_on(layers, visit):
     [
         ("labels", "any number of labels"),
         ("robustness", "any number of labels"),
-        ("report", "JSON"),
     ],
 )
 def test_what_makes_no_sense_says_so(layers, visit, section, said):
@@ -110,6 +110,23 @@ def test_slices_by_how_many_labels_samples_have(layers, visit):
     assert table.loc["1", "Right"] == "80.0 %"
     assert table.loc["2", "Right"] == "100.0 %"
     assert table.loc["1", "Micro F1"] == "90.0 %"
+
+
+def test_the_report_says_the_same_three_times(layers, visit):
+    app = visit("diagnostics", dataset="d9", split="test", a="s1:best", b="s2:best", section="report")
+    assert not app.exception
+    assert not app.error
+    report = layers.report(["s1", "s2"])
+    rows = list(csv.DictReader(io.StringIO(report.csv)))
+    data = json.loads(json.dumps(report.data, allow_nan=False))
+    for model, exact in zip(data["models"], (14, 16), strict=True):
+        assert sum(int(row[f"{model['name']} right"]) for row in rows) == exact
+        assert model["evaluation"]["exact"] == pytest.approx(exact / 16)
+        assert len(model["calibration"]) == 4
+    assert rows[1]["labels"] == "kick;snare"
+    assert data["comparisons"][0]["sentence"] in html.unescape(report.html)
+    assert report.html.count("Plotly.newPlot") >= 8
+    assert "Named wrongly" in report.html
 
 
 def test_checkpoints_of_the_other_kind_are_not_offered(layers, seeded, visit):

@@ -64,10 +64,7 @@ SECTIONS: tuple[Section, ...] = (
         f"What a checkpoint withstands is measured by its accuracy, which {_NEEDS_ONE}"
     )),
     Section("why", "Why", ":material/psychology_alt:", needs_network=True, several="why"),
-    Section("report", "Report", ":material/download:", several=(
-        "The report is written for checkpoints that name one label. Evaluate on the command line gives these figures "
-        "as JSON."
-    )),
+    Section("report", "Report", ":material/download:", several="report"),
 )  # fmt: skip
 
 
