@@ -27,7 +27,7 @@ SECTIONS = {
 
 def main() -> None:
     datasets = workspace().datasets()
-    parts.header("Data", "Samples with a label each, split once into train, validation and test.")
+    parts.header("Data", "Samples and their labels, split once into train, validation and test.")
     running_imports()
     if datasets:
         with st.expander("Add a dataset", icon=":material/add:"):

@@ -23,9 +23,12 @@ CorrectionStatus = Literal["waiting", "accepted", "rejected"]
 TaskStatus = Literal["queued", "running", "done", "failed", "stopped", "interrupted"]
 
 
+BETWEEN_LABELS = " + "
+
+
 def joined(labels: Iterable[str]) -> str:
     """Return several labels as one text to read."""
-    return " + ".join(labels)
+    return BETWEEN_LABELS.join(labels)
 
 
 class Record:

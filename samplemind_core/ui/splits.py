@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from samplemind_core.store import Dataset
-from samplemind_core.store.records import SPLITS
+from samplemind_core.store.records import BETWEEN_LABELS, SPLITS
 from samplemind_core.ui import parts, words
 from samplemind_core.ui.state import error_boundary, owner, theme, workspace
 
@@ -53,9 +53,11 @@ def _leakage(found: Review | None) -> None:
     with st.grid(4, min_column_width=150):
         _share("Twins in training", len(leakage.twins_in_train), leakage, "whose very sound is also in training")
         _share("Pack-mates in training", len(leakage.mates_in_train), leakage, "of a source that is also in training")
-        _score("Accuracy, random split", leakage.naive)
-        _score("Accuracy, sources kept whole", leakage.safe)
-    st.caption(parts.safe(leakage.baseline))
+        if leakage.naive or leakage.safe:
+            _score("Accuracy, random split", leakage.naive)
+            _score("Accuracy, sources kept whole", leakage.safe)
+    if leakage.naive or leakage.safe:
+        st.caption(f"Both accuracies are those of a quick baseline: {parts.safe(leakage.baseline)}.")
 
 
 def _share(label: str, number: int, leakage: Leakage, meaning: str) -> None:
@@ -91,7 +93,7 @@ def _sources(dataset: Dataset, sources: Sources) -> None:
         {
             "Source": name,
             "Samples": sum(sum(row.values()) for row in counts.values()),
-            "Classes": ", ".join(f"{label} {sum(row.values())}" for label, row in sorted(counts.items())),
+            "Classes": ", ".join(f"{name} {number}" for name, number in _by_class(dataset, counts).items()),
             **{SPLIT_WORDS[split].capitalize(): sum(row.get(split, 0) for row in counts.values()) for split in SPLITS},
             "One split": len(_sides(counts)) < 2,
         }
@@ -109,6 +111,15 @@ def _sources(dataset: Dataset, sources: Sources) -> None:
     )
     picked = [str(rows[place]["Source"]) for place in chosen["selection"]["rows"]]
     _merge(dataset, picked)
+
+
+def _by_class(dataset: Dataset, counts: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    """Return how many samples of a source are of each class; one with several labels counts for each."""
+    found: dict[str, int] = {}
+    for label, row in sorted(counts.items()):
+        for name in label.split(BETWEEN_LABELS) if dataset.multi_label else (label,):
+            found[name] = found.get(name, 0) + sum(row.values())
+    return dict(sorted(found.items()))
 
 
 def _sides(counts: Mapping[str, Mapping[str, int]]) -> set[str]:

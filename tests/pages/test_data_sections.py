@@ -51,6 +51,19 @@ def test_another_dataset_forgets_the_filter(visit, seeded):
 # -- splits --------------------------------------------------------------------------------------
 
 
+def test_a_sample_with_several_labels_counts_for_each_class_of_its_source(visit, seeded):
+    labels = (("kick",), ("kick", "snare"), ("kick", "snare"))
+    clips = [
+        Clip(row, f"{row}.wav", of[0], 0, "pack", "train", f"hash{row}", f"{row}.wav", labels=of)
+        for row, of in enumerate(labels)
+    ]
+    dataset = Dataset("d2", "layers", "audio", ("kick", "snare"), 3, 0, "p", "a test", 0, 2e9, multi_label=True)
+    seeded.store.datasets.add(dataset, clips)
+    app = visit("data", dataset="d2", section="splits")
+    assert not app.exception
+    assert list(app.dataframe[0].value["Classes"]) == ["kick 3, snare 2"]
+
+
 def test_sources_in_more_than_one_split_are_told(visit, seeded):
     app = visit("data", section="splits")
     assert "Every source is in one split only" in text(app)
