@@ -49,7 +49,7 @@ def load(page: Page, address: str) -> None:
 
 def take_away(page: Page) -> None:
     """Remove the file that was dropped."""
-    page.get_by_test_id("stFileUploaderDeleteBtn").get_by_role("button").first.click()
+    page.get_by_role("button", name=re.compile("^Remove hit")).click()
     page.get_by_test_id("stMetric").wait_for(state="detached")
     page.wait_for_selector('.stApp[data-test-script-state="notRunning"]')
 
