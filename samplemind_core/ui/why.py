@@ -69,13 +69,15 @@ def _draw(asked: _Asked) -> None:
     with st.spinner("Looking for the reasons", show_time=True):
         answered = _explain(asked, None, asked.stamp)
         names = list(answered.class_names)
-        likely = [names[place] for place in np.argsort(-answered.probs, kind="stable")]
+        # Of several labels those come first that are named, the furthest above their thresholds before the others.
+        beyond = answered.probs - np.array([(asked.thresholds or {}).get(name, 0.0) for name in names])
+        likely = [names[place] for place in np.argsort(-beyond, kind="stable")]
         said = {
             name: f"{name} · {words.confidence(float(answered.probs[answered.class_names.index(name)]))}"
             for name in likely
         }
-        asked_for = st.session_state.get(f"{asked.key}-class")
-        found = answered if asked_for in (None, likely[0]) else _explain(asked, asked_for, asked.stamp)
+        wanted = st.session_state.get(f"{asked.key}-class") or likely[0]
+        found = answered if wanted == answered.class_name else _explain(asked, wanted, asked.stamp)
         decided = _decide(asked, found, found.class_name, asked.stamp)
     st.selectbox(
         "Reasons for",
