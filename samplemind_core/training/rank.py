@@ -56,7 +56,8 @@ def main(arguments: list[str]) -> int:
         fit(job, place, Ranks(device))
         dist.destroy_process_group()
     except BaseException as error:
-        write_trouble(place, rank, error)
+        if _is_there(parent):  # or nobody reads it, and the folder is gone
+            write_trouble(place, rank, error)
         raise
     return 0
 
@@ -77,10 +78,14 @@ def fit(job: Job, place: Path, ranks: Ranks) -> None:
 
 def _end_with(parent: int, place: Path) -> None:
     """End this process as soon as the one that started it is gone, wherever it is waiting."""
-    while os.getppid() == parent if os.name != "nt" else psutil.pid_exists(parent):
+    while _is_there(parent):
         time.sleep(PARENT_EVERY_S)
     shutil.rmtree(place, ignore_errors=True)
     os._exit(1)
+
+
+def _is_there(parent: int) -> bool:
+    return psutil.pid_exists(parent) if os.name == "nt" else os.getppid() == parent
 
 
 def _loopback() -> str | None:
