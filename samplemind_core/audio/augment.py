@@ -37,7 +37,13 @@ _NOISE_COLOUR_DB = -6.0, 0.0
 _SLOPE_DB = 24.0, 120.0
 
 
-def augment(log_mel: Tensor, config: AugmentConfig, features: FeatureConfig, generator: torch.Generator) -> Tensor:
+def augment(
+    log_mel: Tensor,
+    config: AugmentConfig,
+    features: FeatureConfig,
+    generator: torch.Generator,
+    part: tuple[int, slice] | None = None,
+) -> Tensor:
     """Return a randomly changed copy of a batch.
 
     In this order, each where its setting is above 0. First what may happen to a sound before it becomes
@@ -79,6 +85,9 @@ def augment(log_mel: Tensor, config: AugmentConfig, features: FeatureConfig, gen
         Gives the mel scale, the floor and the length of a frame.
     generator : torch.Generator
         Source of all randomness, on any device.
+    part : tuple of int and slice, optional
+        Where ``log_mel`` is a part of a batch: how many clips the batch has, and which of them these are. What
+        happens to them is what would happen to them among the others.
 
     Returns
     -------
@@ -101,8 +110,9 @@ def augment(log_mel: Tensor, config: AugmentConfig, features: FeatureConfig, gen
         return log_mel
     _check(config, features)
     floor = -features.top_db
-    numbers = torch.rand(batch, _DRAWS, generator=generator, device=generator.device).to(log_mel.device)
-    more = torch.rand(batch, _SOUND_DRAWS, generator=generator, device=generator.device).to(log_mel.device)
+    whole, own = part or (batch, slice(None))
+    numbers = torch.rand(whole, _DRAWS, generator=generator, device=generator.device)[own].to(log_mel.device)
+    more = torch.rand(whole, _SOUND_DRAWS, generator=generator, device=generator.device)[own].to(log_mel.device)
     gain, time_move, freq_move, time_width, time_start, freq_width, freq_start = numbers.unbind(1)
     result = _change_sound(log_mel, config, features, more) if sound else log_mel
     if config.gain_db:

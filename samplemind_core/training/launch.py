@@ -187,7 +187,7 @@ def _own_signals() -> Iterator[None]:
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
-        if main:
+        if handler is not None:
             signal.signal(signal.SIGTERM, handler)
 
 

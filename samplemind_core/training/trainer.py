@@ -208,13 +208,12 @@ class Trainer:
         if count == 1:
             # The last clip of an epoch may be alone, and a batch norm needs two points to measure: it is heard twice.
             log_mel, targets = torch.cat([log_mel, log_mel]), torch.cat([targets, targets])
-        log_mel, soft_targets = self._augment(log_mel, targets)
-        own = self.group.part(len(log_mel))
-        soft_targets = soft_targets[own]
-        logits = self._forward(self.learner, log_mel[own])
-        loss = self._loss(logits, soft_targets) * (len(logits) / len(log_mel))
+        share = self.group.part(len(log_mel))
+        own, soft_targets = self._augment(log_mel, targets, share)
+        logits = self._forward(self.learner, own)
+        loss = self._loss(logits, soft_targets) * (len(own) / len(log_mel))
         right = self.objective.correct(logits.mean(dim=1) if logits.ndim == 3 else logits, soft_targets)
-        hits = right[: max(0, count - own.start)].sum()
+        hits = right[: max(0, count - share.start)].sum()
         # The step's one wait for the device: the loss is checked before it is used.
         value, correct = self.group.total(torch.stack([loss.detach(), hits.to(loss.dtype)])).tolist()
         if not np.isfinite(value):
@@ -441,17 +440,21 @@ class Trainer:
         rows = torch.from_numpy(self.data.train_rows)[:: -(-len(self.data.train_rows) // NORM_CLIPS)]
         measure_batch_norms(self.averaged, self._forward, (clips for clips, _ in self.feed.batches(rows, EVAL_BATCH)))
 
-    def _augment(self, log_mel: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    def _augment(self, log_mel: Tensor, targets: Tensor, share: slice) -> tuple[Tensor, Tensor]:
+        """Return this process's share of a batch (B, 1, n_mels, frames) with its targets, augmented."""
         settings, features = self.config.augment, self.config.features
-        if not settings.enabled:
-            return log_mel, targets
-        log_mel = augment(log_mel, settings, features, self.generator)
+        whole, own, own_targets = len(log_mel), log_mel[share], targets[share]
+        if not settings.enabled or not len(own):
+            return own, own_targets
         in_time = self.epoch <= settings.mixup_until * self.config.planned_epochs
         chance = place_chance(self.train_config.seed, self.epoch, self.step + 1, MIXUP)
         if settings.mixup_alpha and in_time and chance < settings.mixup_share:
+            # A clip's partner may be anywhere in the batch.
+            log_mel = augment(log_mel, settings, features, self.generator)
             soft = self.objective.soft(targets, len(self.data.class_names)).to(log_mel.dtype)
-            return mixup(log_mel, soft, settings.mixup_alpha, self.generator)
-        return log_mel, targets
+            log_mel, soft = mixup(log_mel, soft, settings.mixup_alpha, self.generator)
+            return log_mel[share], soft[share]
+        return augment(own, settings, features, self.generator, (whole, share)), own_targets
 
     def order(self, epoch: int) -> Tensor:
         """Return the rows that an epoch trains on, in their order: each training clip or a variant of it."""

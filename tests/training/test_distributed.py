@@ -13,6 +13,7 @@ import torch
 from helpers import Memory, tiny_config, tiny_data
 from torch import nn
 
+from samplemind_core.audio.augment import augment
 from samplemind_core.config import build_config
 from samplemind_core.errors import ConfigError, NonFiniteLossError
 from samplemind_core.training.device import count_processes
@@ -100,6 +101,18 @@ def test_parts_of_a_shared_mask_are_those_of_the_whole(layer: nn.Module, layout:
         torch.manual_seed(1)
         parts.append(SharedDropout(layer, SimpleNamespace(whole=7, own=own))(values[own]))
     assert torch.equal(torch.cat(parts), whole)
+
+
+def test_a_part_of_a_batch_is_augmented_as_it_is_among_the_others() -> None:
+    config = tiny_config("balanced")
+    clips = torch.from_numpy(tiny_data(config).log_mel[:9]).float()
+    whole, *parts = (
+        augment(clips[own], config.augment, config.features, torch.Generator().manual_seed(3), (9, own))
+        for own in (slice(0, 9), slice(0, 5), slice(5, 9))
+    )
+    assert not torch.equal(whole, clips)
+    assert torch.allclose(torch.cat(parts), whole, atol=1e-3)  # dB
+    assert torch.equal(whole, augment(clips, config.augment, config.features, torch.Generator().manual_seed(3)))
 
 
 @pytest.mark.parametrize(("count", "size"), [(9, 2), (1, 2), (3, 4), (64, 3)])
