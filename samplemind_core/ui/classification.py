@@ -15,7 +15,7 @@ from samplemind_core.store import Checkpoint, Run
 from samplemind_core.store.records import ENDED
 from samplemind_core.ui import measure, parts, words
 from samplemind_core.ui.answers import agree, answers, csv_text, reasons, row
-from samplemind_core.ui.batches.remembering import after_answers, wish_to_remember
+from samplemind_core.ui.batches.remembering import offer_correction, remember_answers, wish_to_remember
 from samplemind_core.ui.bringing import Given, dropped, on_server
 from samplemind_core.ui.one_sound import show_one
 from samplemind_core.ui.starter import starter_provenance
@@ -62,10 +62,13 @@ def classification(options: Mapping[str, str], *, key: str) -> None:
     remember = wish_to_remember(key=key)
     if len(given) == 1:
         show_one(ref, run, given[0], key=key, other=other)
+        (result,) = answers(ref, given, keep_signals=True)[0]
+        offer_correction(run, checkpoint, given[0], result, key=key)
+        remember_answers(ref, run, checkpoint, given, [result], remember=remember)
     elif given:
-        show_many(ref, run, given, key=key, other=other)
-    if given:
-        after_answers(ref, run, checkpoint, given, remember=remember, key=key)
+        show_many(ref, run, checkpoint, given, key=key, other=other)
+        results, _ = answers(ref, given, keep_signals=False)
+        remember_answers(ref, run, checkpoint, given, results, remember=remember)
 
 
 def bring(*, key: str) -> list[Given]:
@@ -165,15 +168,26 @@ def _trusted(ref: str) -> str | None:
     )
 
 
-def show_many(ref: str, run: Run, given: Sequence[Given], *, key: str, other: tuple[str, Run] | None = None) -> None:
-    """Draw a table of answers; a chosen row shows its file in full."""
+def show_many(
+    ref: str,
+    run: Run,
+    checkpoint: Checkpoint,
+    given: Sequence[Given],
+    *,
+    key: str,
+    other: tuple[str, Run] | None = None,
+) -> None:
+    """Draw a table of answers; a chosen row shows its file in full, to be corrected, too."""
     results, took = answers(ref, given, keep_signals=False)
     others = answers(other[0], given, keep_signals=False)[0] if other else None
     failed = sum(result.error is not None for result in results)
     strange = sum(result.is_none for result in results)
     note = f", {failed:,} could not be read" if failed else ""
     note += f", {strange:,} like nothing it knows" if strange else ""
-    st.caption(f"{words.plural(len(results), 'sample')} in {words.duration(took)}{note}. Choose a row to look closer.")
+    st.caption(
+        f"{words.plural(len(results), 'sample')} in {words.duration(took)}{note}. "
+        "Choose a row to look closer or to correct it."
+    )
     places = list(range(len(results)))
     if others is not None:
         differing = [i for i in places if not results[i].error and not agree(results[i], others[i])]
@@ -220,4 +234,6 @@ def show_many(ref: str, run: Run, given: Sequence[Given], *, key: str, other: tu
     selected = chosen["selection"]["rows"]
     if selected and selected[0] < len(places):
         with error_boundary():
-            show_one(ref, run, given[places[selected[0]]], key=f"{key}-one", other=other)
+            place = places[selected[0]]
+            show_one(ref, run, given[place], key=f"{key}-one", other=other)
+            offer_correction(run, checkpoint, given[place], results[place], key=f"{key}-one")

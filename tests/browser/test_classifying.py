@@ -118,6 +118,11 @@ def test_several_at_once_and_a_second_checkpoint(trained: Dashboard, tmp_path: P
     main = drop(page, *clips(trained)[:3], tmp_path / "notes.wav", tmp_path / "noise.wav")
     expect(main.get_by_text(re.compile(r"^5 samples in .*, 1 could not be read, .*nothing it knows"))).to_be_visible()
     expect(main.locator("dl", has_text="notes.wav").locator("dd")).to_contain_text("text file")
+    # The box before the first row: that file in full, and what it really is.
+    main.get_by_test_id("stDataFrame").click(position={"x": 17, "y": 53})
+    expect(main.get_by_text("That is wrong")).to_be_visible()
+    expect(main.locator(".st-key-classify-one-confidence .js-plotly-plot")).to_be_visible()
+    settled(page)
     page.get_by_test_id("stSelectbox").filter(has_text="Compare with").get_by_role("combobox").click()
     page.get_by_role("option", name=re.compile("last")).first.click()
     settled(page)
