@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from several import THRESHOLDS, add_several
 
+from samplemind_core.data.editing import Editor
 from samplemind_core.workspace import Workspace
 
 
@@ -73,23 +74,34 @@ def test_thresholds_say_what_they_were_chosen_on(layers, visit):
     assert "40 validation samples" in text(app)
 
 
-@pytest.mark.parametrize(
-    ("section", "said"),
-    [
-        ("labels", "any number of labels"),
-        ("robustness", "any number of labels"),
-    ],
-)
-def test_what_makes_no_sense_says_so(layers, visit, section, said):
-    app = visit("diagnostics", dataset="d9", split="test", a="s1:best", section=section)
+def test_what_is_not_measured_says_so(layers, visit):
+    app = visit("diagnostics", dataset="d9", split="test", a="s1:best", section="robustness")
     assert not app.exception
     assert not app.error
-    assert any(said in caption.value for caption in app.caption)
+    assert any("any number of labels" in caption.value for caption in app.caption)
+
+
+def test_a_doubted_label_is_kept_or_accepted(layers, visit, monkeypatch):
+    clip = layers.clips("d9")[0]  # a kick, which the first network does not hear
+    app = visit("diagnostics", dataset="d9", split="test", a="s1:best", b="", section="labels")
+    assert not app.exception
+    assert "2 labels to listen to" in text(app)
+    assert app.button(key=f"several-accept-{clip.id}-kick").disabled  # it would have none
+    app.button(key=f"several-keep-{clip.id}-kick").click().run()
+    assert "1 label to listen to" in text(app)
+    other = layers.clips("d9")[4]  # a snare, in which it hears a clap
+    edits = []
+    # These clips are all of the test split, so that the editor would ask for others to train on first.
+    monkeypatch.setattr(Editor, "relabel", lambda _, clip_ids, label: edits.append((clip_ids, label)))
+    app.button(key=f"several-accept-{other.id}-clap").click().run()
+    assert not app.exception
+    assert edits == [([other.id], "snare|clap")]
 
 
 def test_the_confidence_of_each_label_is_measured(layers, visit):
     app = visit("diagnostics", dataset="d9", split="test", a="s1:best", b="s2:best", section="calibration")
     assert not app.exception
+    assert not app.error, app.error[0].value
     table = next(frame.value for frame in app.dataframe if "Have it" in frame.value).set_index("Label")
     assert table.loc["kick", "Samples"] == 8
     assert table.loc["kick", "Have it"] == "50.0 %"
@@ -97,14 +109,17 @@ def test_the_confidence_of_each_label_is_measured(layers, visit):
     assert figure["layout"]["yaxis"]["title"]["text"] == "Have it (%)"
     app.selectbox(key="reliability-label").set_value("kick").run()
     assert not app.exception
+    assert not app.error, app.error[0].value
     assert json.loads(app.get("plotly_chart")[-1].proto.spec)["layout"]["yaxis"]["title"]["text"] == "Are kick (%)"
 
 
 def test_slices_by_how_many_labels_samples_have(layers, visit):
     app = visit("diagnostics", dataset="d9", split="test", a="s1:best", b="", section="slices")
     assert not app.exception
+    assert not app.error, app.error[0].value
     app.selectbox(key="slice-column").set_value("Number of labels").run()
     assert not app.exception
+    assert not app.error, app.error[0].value
     table = app.dataframe[0].value.set_index("Number of labels")
     # Two of the ten with one label are wrong: a kick that is missed, and a snare that is called clap as well.
     assert table.loc["1", "Right"] == "80.0 %"
@@ -115,6 +130,7 @@ def test_slices_by_how_many_labels_samples_have(layers, visit):
 def test_the_report_says_the_same_three_times(layers, visit):
     app = visit("diagnostics", dataset="d9", split="test", a="s1:best", b="s2:best", section="report")
     assert not app.exception
+    assert not app.error, app.error[0].value
     assert not app.error
     report = layers.report(["s1", "s2"])
     rows = list(csv.DictReader(io.StringIO(report.csv)))
@@ -139,9 +155,11 @@ def test_checkpoints_of_the_other_kind_are_not_offered(layers, seeded, visit):
 def test_one_sound_is_given_its_labels(layers, visit):
     app = visit("classify", checkpoint="s1:best")
     assert not app.exception
+    assert not app.error, app.error[0].value
     assert "several labels per sample, mean average precision" in text(app)
     app.get("file_uploader")[0].upload("noise.wav", sound(), "audio/wav").run()
     assert not app.exception
+    assert not app.error, app.error[0].value
     assert not app.error
     seen = text(app)
     assert "Each label is answered by itself" in seen
@@ -154,6 +172,7 @@ def test_many_sounds_are_a_table_with_all_labels(layers, visit):
     uploads = [(f"{number}.wav", sound(number), "audio/wav") for number in range(3)]
     app.get("file_uploader")[0].set_value(uploads).run()
     assert not app.exception
+    assert not app.error, app.error[0].value
     table = app.dataframe[0].value
     assert "Nearly" in table
     assert "Could be" not in table
@@ -173,5 +192,6 @@ def test_answers_as_csv(layers):
 def test_the_train_page_draws_mean_average_precision(layers, visit):
     app = visit("train", run="s1")
     assert not app.exception
+    assert not app.error, app.error[0].value
     assert "Mean average precision" in text(app)
     assert "Accuracy" not in [one.value for one in app.subheader]
