@@ -2,7 +2,8 @@
 
 Both sides take the same steps on the same noise, in turns; the figures are those that the runs record of their own
 epochs, the first of each run left out. On the CPU one process uses all threads and several share them, so that the
-ratio is what speaking to each other costs. On GPUs (``--device cuda``) each process has one of its own.
+ratio is what speaking to each other costs. CPU seconds, of all processes, count no time in which others had the cores.
+On GPUs (``--device cuda``) each process has one of its own.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import torch
 
 from benchmarks.loop import make_data
@@ -25,15 +28,30 @@ from samplemind_core.training.trainer import Trainer
 
 
 class Speeds(Silent):
-    """Keeps the clips per second of each epoch but the first."""
+    """Keeps what each epoch but the first of each run took: clips per second, and CPU seconds from its end on."""
 
     def __init__(self) -> None:
         self.found: list[float] = []
+        self.cpu_s: list[float] = []
+        self._before = 0.0
 
     def on_epoch(self, epoch: Epoch) -> None:
-        """Keep the speed."""
+        """Keep the figures."""
+        now = cpu_seconds()
         if epoch.epoch > 1:
             self.found.append(epoch.clips_per_s)
+            self.cpu_s.append(now - self._before)
+        self._before = now
+
+
+def cpu_seconds() -> float:
+    """Return what this process and those that it started have taken of all cores."""
+    total = 0.0
+    for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
+        with suppress(psutil.Error):
+            times = process.cpu_times()
+            total += times.user + times.system
+    return total
 
 
 def main() -> None:
@@ -49,7 +67,9 @@ def main() -> None:
     options = parser.parse_args()
 
     print(f"{machine_line()}; device {options.device}\n")
-    print(table(("preset, clips in a step", "one process", f"{options.processes} processes", "ratio"), []), flush=True)
+    sides = "one process", f"{options.processes} processes"
+    header = [f"{side}, {figure}" for figure in ("clips/s", "CPU s an epoch") for side in sides]
+    print(table(("preset, clips in a step", *header), []), flush=True)
     device = torch.device(options.device)
     for preset in options.preset:
         for size in options.batch_size:
@@ -62,8 +82,9 @@ def main() -> None:
                     Trainer(config, data, Path(folder), one).fit()
                 with tempfile.TemporaryDirectory() as folder:
                     fit_on_several(config, data, Path(folder), several, options.processes, device)
-            speeds = [statistics.median(side.found) for side in (one, several)]
-            row = (f"{preset}, {size}", *(f"{speed:,.0f}" for speed in speeds), f"{speeds[1] / speeds[0]:.2f}")
+            speeds = [f"{statistics.median(side.found):,.0f}" for side in (one, several)]
+            cpu = [f"{statistics.median(side.cpu_s):.2f}" for side in (one, several)]
+            row = (f"{preset}, {size}", *speeds, *cpu)
             print(f"| {' | '.join(row)} |", flush=True)
 
 
