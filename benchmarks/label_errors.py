@@ -22,6 +22,7 @@ from samplemind_core.config import parse_assignments
 from samplemind_core.data.sources import ImportOptions
 from samplemind_core.evaluation.label_errors import find_label_errors
 from samplemind_core.evaluation.out_of_fold import cross_validate
+from samplemind_core.evaluation.second_opinion import second_opinion_on
 
 
 def plant(workspace: Workspace, name: str, share: float, seed: int) -> dict[int, str]:
@@ -71,7 +72,9 @@ def main() -> None:
             planted = np.isin(found.clip_ids, list(flipped))
             np.savez_compressed(arguments.keep, logits=found.logits, targets=found.targets, planted=planted)
         right = float((found.logits.argmax(axis=1) == found.targets).mean())
-        errors = find_label_errors(found.logits, found.targets, found.class_names, found.clip_ids)
+        dataset = workspace.dataset("planted")
+        second = second_opinion_on(workspace.root, workspace.store, dataset, found.clip_ids, found.targets)
+        errors = find_label_errors(found.logits, found.targets, found.class_names, found.clip_ids, second)
         num_folds = int(found.folds.max()) + 1
         print(f"\n{errors.num_clips} clips, {len(flipped)} labels flipped, {num_folds} folds in {seconds:.0f} s")
         print(f"out-of-fold answers equal the (partly wrong) labels on {right:.1%}\n")

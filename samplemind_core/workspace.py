@@ -769,6 +769,7 @@ class Workspace:
         from samplemind_core.evaluation.label_errors import find_label_errors
         from samplemind_core.evaluation.measuring import require_one_answer
         from samplemind_core.evaluation.out_of_fold import folds_ref, out_of_fold_file
+        from samplemind_core.evaluation.second_opinion import second_opinion_on
 
         run, _ = self.behind(ref)
         basis = f"by {ref} on {split}"
@@ -776,7 +777,10 @@ class Workspace:
             ref, split, basis = folds_ref(run.id), "all", f"by the cross-validation of {run.name}"
         judged = require_one_answer(self.judge(ref, dataset=dataset, split=split), "Doubt about labels")
         clips = {clip.id or 0: clip for clip in self.clips(dataset or self._dataset_behind(ref))}
-        return find_label_errors(judged.logits, judged.targets, judged.class_names, judged.clip_ids), clips, basis
+        home = self.dataset(dataset or self._dataset_behind(ref))
+        second = second_opinion_on(self.root, self.store, home, judged.clip_ids, judged.targets)
+        found = find_label_errors(judged.logits, judged.targets, judged.class_names, judged.clip_ids, second)
+        return found, clips, basis
 
     def import_checkpoint(self, content: bytes, file_name: str, dataset: str, owner: str = "") -> Run:
         """Take in a checkpoint that another SampleMind wrote; see :mod:`training.imported`."""

@@ -76,6 +76,7 @@ def find_label_errors(
     targets: npt.ArrayLike,
     class_names: Sequence[str],
     clip_ids: npt.ArrayLike,
+    second: npt.NDArray[np.float64] | None = None,
 ) -> LabelErrors:
     """Rank clips by how doubtful their labels are.
 
@@ -86,6 +87,9 @@ def find_label_errors(
     targets : array_like of int, shape (N,)
     class_names : sequence of str, length C
     clip_ids : array_like of int, shape (N,)
+    second : ndarray of float64, shape (N, C), optional
+        Probabilities from another witness, averaged with the networks'; see
+        :mod:`~samplemind_core.evaluation.second_opinion`.
 
     Raises
     ------
@@ -103,6 +107,10 @@ def find_label_errors(
         raise DataError("Expected clips of at least two classes.", "Labels are doubted in favour of another class.")
     # A class without clips has no usual probability to be held against; nothing is suspected to be of it.
     probs = softmax(scores[:, present])
+    if second is not None:
+        wide = np.zeros_like(scores)
+        wide[:, : second.shape[1]] = second
+        probs = (probs + wide[:, present]) / 2.0
     places = np.searchsorted(present, labels)
     # Takes seconds to import, and only this needs it.
     from cleanlab.count import compute_confident_joint

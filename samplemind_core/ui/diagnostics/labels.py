@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from samplemind_core.server import clip_url
-from samplemind_core.store import Run, Task
+from samplemind_core.store import Dataset, Run, Task
 from samplemind_core.ui import parts, words
 from samplemind_core.ui.diagnostics.picked import Picked
 from samplemind_core.ui.player import Sound, player
@@ -81,7 +81,7 @@ def _cross_validation(run: Run, *, done: bool) -> None:
 
 
 def _issues(picked: Picked, judged: Judged) -> None:
-    errors = _found(judged, (picked.stamp, len(judged.clip_ids), judged.targets.tobytes()))
+    errors = _found(judged, picked.dataset, (picked.stamp, len(judged.clip_ids), judged.targets.tobytes()))
     kept = workspace().kept_labels(picked.dataset.id)
     open_issues = [issue for issue in errors.issues if issue.flagged and kept.get(issue.clip_id) != issue.label]
     with st.container(border=True):
@@ -110,8 +110,8 @@ def _issue(picked: Picked, issue: LabelIssue) -> None:
     left, right = st.columns([3, 2], vertical_alignment="center")
     with left:
         st.markdown(
-            f"**{parts.safe(issue.label)}** → **{parts.safe(issue.suggested)}**? The networks give "
-            f"{parts.safe(issue.suggested)} {words.confidence(issue.suggested_probability)} and "
+            f"**{parts.safe(issue.label)}** → **{parts.safe(issue.suggested)}**? Networks and other sounds of its kind "
+            f"give {parts.safe(issue.suggested)} {words.confidence(issue.suggested_probability)} and "
             f"{parts.safe(issue.label)} {words.confidence(issue.label_probability)}."
         )
         if clip.file:
@@ -128,7 +128,10 @@ def _issue(picked: Picked, issue: LabelIssue) -> None:
 
 
 @st.cache_resource(max_entries=8, show_spinner="Doubting labels")
-def _found(_judged: Judged, stamp: tuple[Any, ...]) -> LabelErrors:
+def _found(_judged: Judged, _dataset: Dataset, stamp: tuple[Any, ...]) -> LabelErrors:
     from samplemind_core.evaluation.label_errors import find_label_errors
+    from samplemind_core.evaluation.second_opinion import second_opinion_on
 
-    return find_label_errors(_judged.logits, _judged.targets, _judged.class_names, _judged.clip_ids)
+    store = workspace()
+    second = second_opinion_on(store.root, store.store, _dataset, _judged.clip_ids, _judged.targets)
+    return find_label_errors(_judged.logits, _judged.targets, _judged.class_names, _judged.clip_ids, second)
