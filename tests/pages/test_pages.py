@@ -19,10 +19,12 @@ def test_every_page_opens_on_an_empty_workspace(visit, page):
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_page_opens_with_data(visit, seeded, page):
+def test_every_page_opens_with_data(visit, seeded, page, monkeypatch):
+    # The starter would be asked about these clips, which are names without sounds.
+    monkeypatch.setattr("samplemind_core.ui.diagnostics.picking.starter_classes", lambda: ())
     app = visit(page)
     assert not app.exception
-    assert not app.error
+    assert not app.error, app.error[0].value
 
 
 @pytest.mark.parametrize(("page", "button"), [("train", "get-dataset"), ("classify", "classify-train")])
