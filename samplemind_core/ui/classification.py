@@ -22,6 +22,7 @@ from samplemind_core.ui.starter import starter_provenance
 from samplemind_core.ui.state import choose, error_boundary, workspace
 
 ALONE = "none"
+CONFIDENCES = {"Confidence", "Other confidence"}
 SHOWN_REASONS = 20
 """Files that could not be read from which on their list is folded."""
 
@@ -204,7 +205,9 @@ def show_many(
         st.caption("Confidence is that of the surest label; each class is answered by itself.")
     rows = [row(results[i], others[i] if others else None, measured=measured) for i in places]
     table = {name: [item[name] for item in rows] for name in rows[0]}
-    sure = st.column_config.ProgressColumn(min_value=0, max_value=1, format="percent")
+    for name in CONFIDENCES & table.keys():  # "percent" writes as many digits as there are, another number in each row
+        table[name] = [None if share is None else 100 * share for share in table[name]]
+    sure = st.column_config.ProgressColumn(min_value=0, max_value=100, format="%.1f %%")
     chosen = st.dataframe(
         table,
         hide_index=True,
@@ -212,8 +215,7 @@ def show_many(
         on_select="rerun",
         selection_mode="single-row",
         column_config={
-            "Confidence": sure,
-            "Other confidence": sure,
+            **dict.fromkeys(CONFIDENCES, sure),
             "File": st.column_config.TextColumn(width="medium"),
             "Could be": st.column_config.TextColumn(help="In 9 of 10 cases the right class is among these."),
         },
