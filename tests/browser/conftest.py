@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -23,6 +24,8 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
+GROUNDS: dict[Literal["light", "dark"], str] = {"light": "rgb(251, 251, 253)", "dark": "rgb(17, 17, 22)"}
+"""What lies behind a page in either look; a page in the browser follows the system from one to the other."""
 # Read now: a fixture for all tests clears what the environment says to the product.
 SCREENSHOTS = os.environ.get("SAMPLEMIND_SCREENSHOTS")
 START_DEADLINE_S = 60.0

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, TimeoutError, expect
 
-from tests.browser.conftest import ROOT, Dashboard, environment, settled, wait_until
+from tests.browser.conftest import GROUNDS, ROOT, Dashboard, environment, settled, wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
@@ -109,19 +109,22 @@ def test_an_operating_point_is_kept(dashboard: Dashboard) -> None:
 
 
 def test_every_section_fits_a_narrow_screen_in_both_looks(dashboard: Dashboard) -> None:
-    for scheme in ("light", "dark"):
-        context = dashboard.context(390, 844, scheme)
-        page = dashboard.page(context, "/diagnostics")
-        for section in SECTIONS:
-            page.goto(f"{dashboard.url}/diagnostics?section={section}")
-            main = settled(page)
-            if section not in ("report", "labels"):
-                # The last ones may lie in a part that is folded away.
-                expect(main.locator(".js-plotly-plot:visible").first).to_be_visible()
+    context = dashboard.context(390, 844)
+    page = dashboard.page(context, "/diagnostics")
+    for section in SECTIONS:
+        page.goto(f"{dashboard.url}/diagnostics?section={section}")
+        main = settled(page)
+        if section not in ("report", "labels"):
+            # The last ones may lie in a part that is folded away.
+            expect(main.locator(".js-plotly-plot:visible").first).to_be_visible()
+        for scheme, ground in GROUNDS.items():
+            page.emulate_media(color_scheme=scheme)
+            expect(page.locator(".stApp")).to_have_css("background-color", ground)
+            settled(page)
             assert page.evaluate(WIDEST) <= 390, f"{section} is wider than the screen"
             dashboard.picture(page, f"diagnostics-{section}-{scheme}-narrow")
-            dashboard.check(page)
-        context.close()
+        dashboard.check(page)
+    context.close()
 
 
 def go(page: Page, section: str) -> None:
