@@ -91,7 +91,7 @@ def life(workspace: Workspace, batch_id: str, task_id: str, kill_at: int | None,
 def main() -> None:
     """Print a row for each worker and whether every file was answered once."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--files", type=int, default=2_000, help="100000 takes hours and 500 MB")
+    parser.add_argument("--files", type=int, default=2_000, help="100000 takes some minutes and 500 MB")
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
