@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from samplemind_core.errors import ConfigError, DataError
-from samplemind_core.evaluation.comparison import compare_logits, holm, mcnemar_exact, paired_bootstrap
+from samplemind_core.evaluation.comparison import compare_logits, compare_many, holm, mcnemar_exact, paired_bootstrap
 
 
 def logits_for(right: np.ndarray) -> np.ndarray:
@@ -187,3 +187,30 @@ def test_holm_never_helps_and_keeps_the_order(p_values: list[float]) -> None:
     assert all(p <= q <= min(1.0, len(p_values) * p) for p, q in zip(p_values, adjusted, strict=True))
     ranked = sorted(zip(p_values, adjusted, strict=True))
     assert [q for _, q in ranked] == sorted(adjusted)
+
+
+def test_the_verdict_of_several_asks_the_interval_at_the_corrected_level_too() -> None:
+    # Packs pull at the models, which McNemar's test does not know: alone, B would be told apart from A.
+    rng = np.random.default_rng(8)
+    groups = np.repeat(np.arange(30), 6)
+    targets = rng.integers(0, 3, len(groups))
+    models = []
+    for number in range(4):
+        share = 0.8 + 0.15 * rng.choice([-1.0, 1.0], 30)
+        right = rng.random(len(groups)) < share[groups]
+        models.append((str(number), np.eye(3)[np.where(right, targets, (targets + 1) % 3)]))
+    together = compare_many(models, targets, groups=groups, resamples=1_000)
+    near = [one for one in together if one.p_value_holm < 0.05 and one.interval[0] > 0]
+    assert near
+    assert [one.verdict for one in near] == ["undecided"] * len(near)
+    place = together.index(near[0]) + 1
+    (alone,) = compare_many([models[0], models[place]], targets, groups=groups, resamples=1_000)
+    assert alone.verdict == "b"
+
+
+def test_a_difference_beyond_all_numbers_is_told_among_several() -> None:
+    worse, better = np.zeros(4_000, bool), np.ones(4_000, bool)
+    models = [(name, logits_for(right)) for name, right in (("A", worse), ("B", better), ("C", better))]
+    found = compare_many(models, np.zeros(4_000, int), resamples=200)
+    assert [one.p_value for one in found] == [0.0, 0.0]
+    assert [one.verdict for one in found] == ["b", "b"]
