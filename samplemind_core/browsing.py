@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from samplemind_core.config import USUAL_FEATURES, FeatureConfig
+from samplemind_core.data.cache import usual_features
 from samplemind_core.errors import NotFoundError, SampleMindError, VersionConflictError
 from samplemind_core.store.records import SPLITS
 
@@ -135,7 +135,7 @@ def _detail(workspace: Workspace, dataset: Dataset, request: Request) -> dict[st
     from samplemind_core.data.previews import clip_log_mel
 
     clip = _clip(workspace, dataset, request)
-    features = FeatureConfig.model_validate(dataset.features) if dataset.features else USUAL_FEATURES
+    features = usual_features(dataset)
     picture: dict[str, Any] | None = None
     note = ""
     try:

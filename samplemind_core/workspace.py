@@ -766,10 +766,9 @@ class Workspace:
 
         Out-of-fold answers on all clips where the run has them; a checkpoint's on a split otherwise.
         """
-        from samplemind_core.evaluation.label_errors import find_label_errors
         from samplemind_core.evaluation.measuring import require_one_answer
         from samplemind_core.evaluation.out_of_fold import folds_ref, out_of_fold_file
-        from samplemind_core.evaluation.second_opinion import second_opinion_on
+        from samplemind_core.evaluation.second_opinion import doubt_labels
 
         run, _ = self.behind(ref)
         basis = f"by {ref} on {split}"
@@ -778,9 +777,7 @@ class Workspace:
         judged = require_one_answer(self.judge(ref, dataset=dataset, split=split), "Doubt about labels")
         clips = {clip.id or 0: clip for clip in self.clips(dataset or self._dataset_behind(ref))}
         home = self.dataset(dataset or self._dataset_behind(ref))
-        second = second_opinion_on(self.root, self.store, home, judged.clip_ids, judged.targets)
-        found = find_label_errors(judged.logits, judged.targets, judged.class_names, judged.clip_ids, second)
-        return found, clips, basis
+        return doubt_labels(self.root, self.store, home, judged), clips, basis
 
     def import_checkpoint(self, content: bytes, file_name: str, dataset: str, owner: str = "") -> Run:
         """Take in a checkpoint that another SampleMind wrote; see :mod:`training.imported`."""

@@ -15,7 +15,7 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from samplemind_core.config import FeatureConfig, fingerprint
+from samplemind_core.config import USUAL_FEATURES, FeatureConfig, fingerprint
 from samplemind_core.data.incoming import dataset_folder, storage_errors
 from samplemind_core.errors import AudioError, DataError
 from samplemind_core.settings import Limits
@@ -34,6 +34,11 @@ _THREADS = 2
 def cache_file(root: Path, dataset_id: str, features: FeatureConfig) -> Path:
     """Return where the spectrograms of a dataset are kept for one feature configuration."""
     return dataset_folder(root, dataset_id) / "cache" / f"{fingerprint(features)}.npy"
+
+
+def usual_features(dataset: Dataset) -> FeatureConfig:
+    """Return the front end of a dataset where no network is chosen: its own where it came as spectrograms."""
+    return FeatureConfig.model_validate(dataset.features) if dataset.features else USUAL_FEATURES
 
 
 def feature_cache(

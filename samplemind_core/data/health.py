@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from samplemind_core.config import USUAL_FEATURES, FeatureConfig
 from samplemind_core.data.balance import class_findings, difference_findings
 from samplemind_core.data.findings import FORMAT, HealthReport, Leakage, Shortcuts, Twin, by_severity
 from samplemind_core.data.grouping import is_alone, propose_groups, sound_keys
@@ -251,12 +250,12 @@ def _leakage(
     report: Progress,
     notes: list[str],
 ) -> Leakage | None:
-    from samplemind_core.data.cache import feature_cache
+    from samplemind_core.data.cache import feature_cache, usual_features
 
     if not any(clip.split == "test" for clip in clips):
         notes.append("There is no test set, so nothing can leak into it.")
         return None
-    config = FeatureConfig.model_validate(dataset.features) if dataset.features else USUAL_FEATURES
+    config = usual_features(dataset)
     features: NDArray[np.float32] | None = None
     if dataset.multi_label:  # the baseline names one class per clip
         return measure_leakage(clips, twins, None)

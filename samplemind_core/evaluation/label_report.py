@@ -13,13 +13,12 @@ import numpy.typing as npt
 from samplemind_core.evaluation.html_page import HtmlPage, percent
 from samplemind_core.evaluation.label_calibration import ALL, LabelCalibration, measure_label_calibration
 from samplemind_core.evaluation.multi_label import LabelComparison, LabelEvaluation, compare_labels, evaluate_labels
-from samplemind_core.evaluation.report import Report, ReportModel, add_settings, begin_page
+from samplemind_core.evaluation.report import Report, ReportModel, add_settings, add_slices, begin_page
 from samplemind_core.evaluation.slices import slice_accuracy, slice_columns
 from samplemind_core.files import inert
 from samplemind_core.store.records import Clip, joined
 from samplemind_core.training.ranking import sigmoid
 
-_SLICES = 3
 _WORST = 50
 
 
@@ -76,7 +75,7 @@ def make_label_report(
     _scores(page, models, evaluations, calibrations)
     _labels(page, models, evaluations)
     _reliability(page, models, calibrations)
-    _slices(page, slices, float(exact.mean()))
+    add_slices(page, slices, float(exact.mean()), "Exactly the right labels")
     add_settings(page, models)
     _mistakes(page, models[0], clips)
     return Report(page.text(), data, _table(models, clips))
@@ -156,15 +155,6 @@ def _reliability(
         if place
     ]
     page.table(["Label", "Samples", *(f"Calibration error {one.name}" for one in models)], rows)
-
-
-def _slices(page: HtmlPage, slices: Mapping[str, Any], overall: float) -> None:
-    from samplemind_core.charts.slices import slice_figure
-
-    if slices:
-        page.heading("Slices of the first model")
-    for name, found in list(slices.items())[:_SLICES]:
-        page.figure(slice_figure(found, overall), f"Exactly the right labels by {name.lower()}, the worst first")
 
 
 def _mistakes(page: HtmlPage, model: ReportModel, clips: Mapping[int, Clip]) -> None:

@@ -76,12 +76,7 @@ def measure_levels(root: Path, clips: Sequence[Clip], progress: Progress | None 
 def run_levels(context: TaskContext) -> dict[str, Any]:
     """Do a task of the kind ``levels``: the loudness of every clip of ``dataset``."""
     workspace, dataset_id = context.workspace, context.params["dataset"]
-
-    def tell(done: int, total: int | None, what: str) -> None:
-        context.progress(done, total, what)
-        context.check()
-
-    return {"num_clips": len(measure_levels(workspace.root, workspace.clips(dataset_id), tell))}
+    return {"num_clips": len(measure_levels(workspace.root, workspace.clips(dataset_id), context.advance))}
 
 
 def _keep(root: Path, dataset_id: str, measured: dict[int, float]) -> dict[int, float]:

@@ -134,7 +134,7 @@ def make_report(
     _classes(parts, models, evaluations)
     _confusions(parts, models, evaluations)
     _confidence(parts, models, calibrations)
-    _slices(parts, slices, evaluations[0].accuracy)
+    add_slices(parts, slices, evaluations[0].accuracy, "Accuracy")
     add_settings(parts, models)
     _mistakes(parts, models[0], clips)
     return Report(parts.text(), data, _table(models, clips))
@@ -243,13 +243,14 @@ def _confidence(page: HtmlPage, models: Sequence[ReportModel], calibrations: Seq
     page.figure(risk_coverage_figure(curves), "Accuracy when the least certain answers are refused")
 
 
-def _slices(page: HtmlPage, slices: Mapping[str, Any], overall: float) -> None:
+def add_slices(page: HtmlPage, slices: Mapping[str, Any], overall: float, what: str) -> None:
+    """Add the first slices of the first model: ``what`` was measured, over all clips ``overall``."""
     from samplemind_core.charts.slices import slice_figure
 
     if slices:
         page.heading("Slices of the first model")
     for name, found in list(slices.items())[:_SLICES]:
-        page.figure(slice_figure(found, overall), f"Accuracy by {name.lower()}, the worst first")
+        page.figure(slice_figure(found, overall), f"{what} by {name.lower()}, the worst first")
 
 
 def add_settings(page: HtmlPage, models: Sequence[ReportModel]) -> None:

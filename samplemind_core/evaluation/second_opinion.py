@@ -16,9 +16,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from samplemind_core.evaluation.label_errors import LabelErrors, find_label_errors
+
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from samplemind_core.evaluation.judging import Judged
     from samplemind_core.store import Dataset, Store
 
 FOLDS, TREES = 5, 200
@@ -110,21 +113,31 @@ def second_opinion_on(
     targets : ndarray of int64, shape (N,)
         Their labels as the networks' answers count them.
     """
-    from samplemind_core.config import USUAL_FEATURES, FeatureConfig
-    from samplemind_core.data.cache import feature_cache
+    from samplemind_core.data.cache import feature_cache, usual_features
     from samplemind_core.errors import DataError
 
-    config = FeatureConfig.model_validate(dataset.features) if dataset.features else USUAL_FEATURES
     clips = {clip.id: clip for clip in store.datasets.clips(dataset.id)}
     found = [clips.get(int(clip_id)) for clip_id in clip_ids]
     known = [clip for clip in found if clip is not None]
     if len(known) < len(found):
         return None  # judged on clips of another dataset
     try:
-        log_mel = feature_cache(root, store, dataset, config)
+        log_mel = feature_cache(root, store, dataset, usual_features(dataset))
     except DataError:
         return None  # a file is gone; the networks' answers stand by themselves
     rows = np.array([clip.row for clip in known], dtype=np.int64)
     return second_opinion(
         band_levels(log_mel, rows), targets, [clip.content_hash for clip in known], int(targets.max()) + 1
     )
+
+
+def doubt_labels(root: Path, store: Store, dataset: Dataset, judged: Judged) -> LabelErrors:
+    """Return the doubtful labels of clips, by the networks' answers on them and by :func:`second_opinion_on`.
+
+    Raises
+    ------
+    DataError
+        As :func:`~samplemind_core.evaluation.label_errors.find_label_errors`.
+    """
+    second = second_opinion_on(root, store, dataset, judged.clip_ids, judged.targets)
+    return find_label_errors(judged.logits, judged.targets, judged.class_names, judged.clip_ids, second)

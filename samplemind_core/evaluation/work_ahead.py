@@ -25,7 +25,7 @@ MOMENT_S = 4.0
 """What takes longer is done by the worker."""
 
 _DECODED_PER_S = 150.0
-"""Files decoded and transformed a second by two busy cores; see "Import" in docs/PERFORMANCE.md."""
+"""Files decoded and transformed a second by two busy cores; see "An import" in docs/PERFORMANCE.md."""
 _ANSWERED_PER_S = 300.0
 """Clips a second through a network whose training was not timed, on two busy cores."""
 _FASTER_THAN_TRAINING = 2.5
@@ -82,11 +82,11 @@ def answers_ahead(
     CheckpointError
         If the file of a checkpoint that must answer is missing or damaged.
     """
-    missing = {
-        place: sum(_missing(store, settings.root, one, dataset, name, num_clips) for name in splits_of(split))
-        for place, one in enumerate(checkpoints)
-    }
-    return _work(store, settings, [(checkpoints[place], count) for place, count in missing.items() if count], dataset)
+    missing = [
+        (one, sum(_missing(store, settings.root, one, dataset, name, num_clips) for name in splits_of(split)))
+        for one in checkpoints
+    ]
+    return _work(store, settings, [(one, count) for one, count in missing if count], dataset)
 
 
 def embeddings_ahead(store: Store, settings: Settings, checkpoint: Checkpoint, dataset: Dataset) -> WorkAhead:
@@ -134,8 +134,7 @@ def run_judging(context: TaskContext) -> dict[str, Any]:
         of = f", checkpoint {place} of {len(refs)}" if len(refs) > 1 else ""
 
         def tell(done: int, total: int | None, what: str, of: str = of) -> None:
-            context.progress(done, total, what + of)
-            context.check()
+            context.advance(done, total, what + of)
 
         judged = context.workspace.judge(ref, dataset=params["dataset"], split=params["split"], progress=tell)
         count = len(judged.clip_ids)
@@ -146,12 +145,12 @@ def run_embedding(context: TaskContext) -> dict[str, Any]:
     """Do a task of the kind ``embed``: where ``ref``'s network puts the clips of ``dataset``."""
     workspace, params = context.workspace, context.params
     _, checkpoint = workspace.resolve(params["ref"])
-
-    def tell(done: int, total: int | None, what: str) -> None:
-        context.progress(done, total, what)
-        context.check()
-
     found = embed_dataset(
-        workspace.store, workspace.settings, checkpoint, workspace.dataset(params["dataset"]), tell, context.should_stop
+        workspace.store,
+        workspace.settings,
+        checkpoint,
+        workspace.dataset(params["dataset"]),
+        context.advance,
+        context.should_stop,
     )
     return {"num_clips": len(found)}

@@ -197,11 +197,7 @@ def _train(
     data = TrainingData.of_rows(clips, *fold, f"part {number}")
     space = context.workspace
 
-    def making(done: int, total: int | None, what: str) -> None:
-        context.progress(done, total, what)
-        context.check()
-
-    data = with_variants(data, config, space.root, space.store, clips, making)
+    data = with_variants(data, config, space.root, space.store, clips, context.advance)
     trainer = Trainer(config, data, folder, told, device=space.settings.device)
     last = folder / "last.safetensors"
     if last.exists():

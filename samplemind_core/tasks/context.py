@@ -66,6 +66,11 @@ class TaskContext:
         eta_s = None if not total or not gained or spent < ETA_AFTER_S else spent * (total - done) / gained
         self.state = {"done": done, "total": total, "what": what, "eta_s": eta_s}
 
+    def advance(self, done: int, total: int | None = None, what: str = "") -> None:
+        """Tell how far the task is as :meth:`progress` does, and end it as :meth:`check` does."""
+        self.progress(done, total, what)
+        self.check()
+
     def check(self) -> None:
         """Raise :class:`StoppedError` if the task was asked to stop; handlers let it pass."""
         if self.should_stop():

@@ -69,9 +69,9 @@ def find_batch_size(
 
 def require_cuda(config: RunConfig, device: str = "auto") -> str:
     """Return the CUDA device that a configuration trains on; raise :class:`ConfigError` if it is none."""
-    from samplemind_core.training.device import pick_device
+    from samplemind_core.training.device import device_of
 
-    where = pick_device(device if config.train.device == "auto" else config.train.device)
+    where = device_of(config.train, device)
     if where.type != "cuda":
         raise ConfigError(
             f"Batch sizes are searched on CUDA devices only; this one is '{where.type}'.",

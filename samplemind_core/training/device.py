@@ -38,6 +38,17 @@ def pick_device(name: str = "auto") -> torch.device:
     return device
 
 
+def device_of(config: TrainConfig, device: str = "auto") -> torch.device:
+    """Return the device that a run trains on: its own, or ``device`` where its configuration says ``auto``.
+
+    Raises
+    ------
+    ConfigError
+        As :func:`pick_device`.
+    """
+    return pick_device(device if config.device == "auto" else config.device)
+
+
 def count_processes(config: TrainConfig, device: str = "auto") -> int:
     """Return how many processes train a run on this machine, one for each device.
 

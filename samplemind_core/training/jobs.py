@@ -238,7 +238,7 @@ def _train(store: Store, settings: Settings, run: Run, observer: StoreObserver) 
     from samplemind_core.data.dataset import load_clips
     from samplemind_core.training.clip_record import FILE as CLIP_RECORD
     from samplemind_core.training.clip_record import ClipRecord
-    from samplemind_core.training.device import count_processes, pick_device
+    from samplemind_core.training.device import count_processes, device_of
     from samplemind_core.training.trainer import Trainer
     from samplemind_core.training.training_data import TrainingData
     from samplemind_core.training.variants import with_variants
@@ -268,10 +268,10 @@ def _train(store: Store, settings: Settings, run: Run, observer: StoreObserver) 
     folder = run_folder(settings, run.id) / "checkpoints"
     # It notes the one class that each clip was called.
     noted = None if data.several_labels else run_folder(settings, run.id) / CLIP_RECORD
-    device = pick_device(settings.device if config.train.device == "auto" else config.train.device)
-    last: Path | None = folder / "last.safetensors"
-    if last is not None and not last.exists():
-        last = None
+    device = device_of(config.train, settings.device)
+    kept = folder / "last.safetensors"
+    last = kept if kept.exists() else None
+    if last is None:
         observer.on_resume([])  # an attempt that died before its first checkpoint leaves nothing to build on
     if (several := count_processes(config.train, settings.device)) > 1:
         from samplemind_core.training.launch import fit_on_several

@@ -183,10 +183,6 @@ def run(context: TaskContext) -> dict[str, Any]:
     """Do a task of the kind ``find_lr``: parameters ``dataset`` (id), ``config`` and optionally ``num_steps``."""
     config = RunConfig.model_validate(context.params["config"])
 
-    def report(done: int, total: int | None, what: str) -> None:
-        context.progress(done, total, what)
-        context.check()
-
     num_steps = int(context.params.get("num_steps", NUM_STEPS))
-    curve = context.workspace.find_lr(context.params["dataset"], config, num_steps, report)
+    curve = context.workspace.find_lr(context.params["dataset"], config, num_steps, context.advance)
     return {"curve": curve.as_dict(), "config": config.model_dump(mode="json")}

@@ -33,7 +33,7 @@ from samplemind_core.training.checkpoints import (
     save_checkpoint,
 )
 from samplemind_core.training.clip_record import ClipRecord
-from samplemind_core.training.device import deterministic, pick_device, pick_memory_format, pick_precision
+from samplemind_core.training.device import deterministic, device_of, pick_memory_format, pick_precision
 from samplemind_core.training.distributed import Alone
 from samplemind_core.training.feed import Feed
 from samplemind_core.training.first_weights import give_first_weights
@@ -92,7 +92,7 @@ class Trainer:
         check(config, data)
         self.group = group or Alone()
         self.config, self.data, self.folder, self.observer, self.record = config, data, folder, observer, record
-        self.device = self.group.device or pick_device(device if config.train.device == "auto" else config.train.device)
+        self.device = self.group.device or device_of(config.train, device)
         self.precision = pick_precision(config.train.precision, self.device)
         self.layout = pick_memory_format(self.device)
 

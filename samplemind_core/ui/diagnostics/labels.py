@@ -129,9 +129,6 @@ def _issue(picked: Picked, issue: LabelIssue) -> None:
 
 @st.cache_resource(max_entries=8, show_spinner="Doubting labels")
 def _found(_judged: Judged, _dataset: Dataset, stamp: tuple[Any, ...]) -> LabelErrors:
-    from samplemind_core.evaluation.label_errors import find_label_errors
-    from samplemind_core.evaluation.second_opinion import second_opinion_on
+    from samplemind_core.evaluation.second_opinion import doubt_labels
 
-    store = workspace()
-    second = second_opinion_on(store.root, store.store, _dataset, _judged.clip_ids, _judged.targets)
-    return find_label_errors(_judged.logits, _judged.targets, _judged.class_names, _judged.clip_ids, second)
+    return doubt_labels(workspace().root, workspace().store, _dataset, _judged)
