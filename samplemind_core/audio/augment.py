@@ -230,7 +230,8 @@ def _change_sound(log_mel: Tensor, config: AugmentConfig, features: FeatureConfi
             features,
         )
     # Comparing cell by cell is slow on CPUs. Far below the floor where there is nothing, far above all elsewhere:
-    ceiling = torch.add(result.new_tensor((-floor - _NEAR_FLOOR_DB) * _FAR), result, alpha=_FAR)
+    far = torch.full((), (-floor - _NEAR_FLOOR_DB) * _FAR, dtype=result.dtype, device=result.device)
+    ceiling = torch.add(far, result, alpha=_FAR)
     if config.eq_db:
         result += equaliser(_around(numbers[:, -EQ_NODES:]) * config.eq_db, bands)
     if config.decay_db_s:

@@ -33,9 +33,17 @@ class MovingAverage:
         self._buffers: list[Tensor] = list(model.buffers())
 
     @torch.no_grad()
-    def move(self, decay: float) -> None:
-        """Move one step towards the network's weights; statistics of batch norms are those of the network."""
-        torch._foreach_lerp_(self._means, self._weights, 1 - decay)
+    def move(self, decay: float | Tensor) -> None:
+        """Move one step towards the network's weights; statistics of batch norms are those of the network.
+
+        ``decay`` may be a scalar on the device, so that the step can be recorded.
+        """
+        if isinstance(decay, Tensor):
+            apart = torch._foreach_sub(self._weights, self._means)
+            torch._foreach_mul_(apart, 1 - decay)
+            torch._foreach_add_(self._means, apart)
+        else:
+            torch._foreach_lerp_(self._means, self._weights, 1 - decay)
         if self._kept:
             torch._foreach_copy_(self._kept, self._buffers)
 

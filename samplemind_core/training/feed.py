@@ -63,10 +63,12 @@ class Feed:
         Where clips are read from a file, the next ones are read by a thread meanwhile; close the iterator
         when it is not needed to its end.
         """
-        parts = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
-        if self.resident:
-            yield from map(self.batch, parts)
+        if self._all is not None:
+            # All at once: a copy to the device waits for what the device has yet to do.
+            for own in torch.split(rows.to(self.device), batch_size):
+                yield self._all[own].float(), self.targets[own]
             return
+        parts = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
         with closing(prefetched(lambda part: (part, self._read(part)), parts)) as ahead:
             for part, clips in ahead:
                 yield self._delivered(part, clips)
@@ -78,7 +80,10 @@ class Feed:
         return clips.pin_memory() if self.device.type == "cuda" else clips
 
     def _delivered(self, rows: Tensor, clips: Tensor) -> tuple[Tensor, Tensor]:
-        return clips.to(self.device, non_blocking=True).float(), self.targets[rows.to(self.device)]
+        if self.device.type == "cuda":
+            rows = rows.pin_memory()
+        on_device = rows.to(self.device, non_blocking=True)
+        return clips.to(self.device, non_blocking=True).float(), self.targets[on_device]
 
 
 def fits(num_bytes: int, device: torch.device) -> bool:

@@ -26,6 +26,12 @@ class Totals:
     clips: int = 0
     seconds: float = 0.0
 
+    def add(self, loss: float, correct: int, clips: int) -> None:
+        """Take in some clips: the sum of their losses and how many of them were right."""
+        self.loss += loss
+        self.correct += correct
+        self.clips += clips
+
 
 @dataclass(frozen=True)
 class Judged:

@@ -11,7 +11,8 @@ from samplemind_core.config import TrainConfig
 def build_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:
     """Return the optimizer that a configuration names, over all weights of a network."""
     parameters = list(model.parameters())
-    fused = next(model.parameters()).device.type in {"cpu", "cuda"}
+    device = parameters[0].device
+    fused = device.type in {"cpu", "cuda"}
     if config.optimizer == "adam":
         return torch.optim.Adam(parameters, lr=config.lr, weight_decay=config.weight_decay, fused=fused)
     if config.optimizer == "adamw":
@@ -28,5 +29,6 @@ def build_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.Optimi
             momentum=config.momentum,
             nesterov=config.momentum > 0,
             weight_decay=config.weight_decay,
+            fused=device.type == "cuda",
         )
     return torch.optim.RMSprop(parameters, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay)

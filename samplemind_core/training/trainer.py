@@ -37,6 +37,7 @@ from samplemind_core.training.device import deterministic, device_of, pick_memor
 from samplemind_core.training.distributed import Alone
 from samplemind_core.training.feed import Feed
 from samplemind_core.training.first_weights import give_first_weights
+from samplemind_core.training.graphs import LOOK_EVERY, StepGraphs, recordable
 from samplemind_core.training.measuring import Judged, Totals, headline, judge, measure_epoch, probe_sample
 from samplemind_core.training.monitor import WORDS, rank
 from samplemind_core.training.objective import objective_for
@@ -122,6 +123,7 @@ class Trainer:
 
         self.epoch, self.step = 1, 0  # what comes next
         self.totals = Totals()
+        self._graphs: StepGraphs | None = None
         self.history: list[Epoch] = []
         self.best_epoch: int | None = None
         self.best_rank = (-float("inf"), 0.0)
@@ -135,6 +137,7 @@ class Trainer:
     @train_config.setter
     def train_config(self, train: TrainConfig) -> None:
         self.config = self.config.model_copy(update={"train": train})
+        self._graphs = None  # they hold what the settings were
 
     # -- the three layers ------------------------------------------------------------------------
 
@@ -182,57 +185,101 @@ class Trainer:
         self.model.train()
         rows = self.order(self.epoch)
         size = self.train_config.batch_size
+        take_step = self.graphed_step if recordable(self) else self.train_step
         with closing(self.feed.batches(rows[self.step * size :], size)) as batches:
             while self.step < self.steps_per_epoch:
                 if self.group.agreed(self.observer.should_stop()):
+                    self._look(self.step)
                     return False
                 started = time.perf_counter()
-                self.train_step(*next(batches))
-                self.totals.seconds += time.perf_counter() - started
+                take_step(*next(batches))
                 self.step += 1
+                saves = time.monotonic() - self._saved_at > 12 * SAVE_LAST_EVERY_S
+                if saves or self.step == self.steps_per_epoch:
+                    self._look(self.step)
+                self.totals.seconds += time.perf_counter() - started
                 self.observer.on_progress(self._progress())
-                if time.monotonic() - self._saved_at > 12 * SAVE_LAST_EVERY_S:
+                if saves:
                     self.save_last()  # an epoch that takes minutes is not lost as a whole
         return True
 
     def train_step(self, log_mel: Tensor, targets: Tensor) -> None:
         """Augment a batch (B, 1, n_mels, frames), measure its loss and move the weights once."""
-        config = self.train_config
+        log_mel, targets, count, mixed, lr, decay = self._begin_step(log_mel, targets)
+        loss, hits = self.measure_step(log_mel, targets, count, mixed)
+        # The step's one wait for the device: the loss is checked before it is used.
+        value, correct = self.group.total(torch.stack([loss.detach(), hits.to(loss.dtype)])).tolist()
+        if not np.isfinite(value):
+            raise self._not_finite(value, self.step, lr)
+        self.learn(loss, decay)
+        self.totals.add(value * count, int(correct), count)
+
+    def graphed_step(self, log_mel: Tensor, targets: Tensor) -> None:
+        """Do what :meth:`train_step` does as one recorded piece of work, without waiting for the device."""
+        if self._graphs is None:
+            self._graphs = StepGraphs(self)
+        log_mel, targets, count, mixed, lr, decay = self._begin_step(log_mel, targets)
+        self._graphs.take(log_mel, targets, count, mixed, lr, decay)
+        if self._graphs.pending >= LOOK_EVERY:
+            self._look(self.step + 1)
+
+    def measure_step(self, log_mel: Tensor, targets: Tensor, count: int, mixed: bool) -> tuple[Tensor, Tensor]:
+        """Return the loss of this process's part of a batch, and how many of its first ``count`` clips are right.
+
+        Both are scalars on the device.
+        """
+        share = self.group.part(len(log_mel))
+        own, soft_targets = self._augment(log_mel, targets, share, mixed)
+        logits = self._forward(self.learner, own)
+        loss = self._loss(logits, soft_targets) * (len(own) / len(log_mel))
+        right = self.objective.correct(logits.mean(dim=1) if logits.ndim == 3 else logits, soft_targets)
+        return loss, right[: max(0, count - share.start)].sum()
+
+    def learn(self, loss: Tensor, decay: float | Tensor) -> None:
+        """Move the weights down the slope of a loss, and their moving average after them."""
+        self.optimizer.zero_grad(set_to_none=True)
+        (loss * self.group.size).backward()  # type: ignore[no-untyped-call]  # gradients are averaged, parts add up
+        if self.train_config.grad_clip is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.train_config.grad_clip)
+        self.optimizer.step()
+        if self.moving is not None:
+            self.moving.move(decay)
+
+    def _begin_step(self, log_mel: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, int, bool, float, float]:
+        """Seed the step and set its learning rate.
+
+        Return its batch, how many clips of it count, whether mixup blends it, the learning rate and the decay
+        of the moving average.
+        """
         step = (self.epoch - 1) * self.steps_per_epoch + self.step
         self._reseed(self.epoch, self.step + 1)
         lr = planned_lr(self.config, step, self.steps_per_epoch) * self.plateau.scale
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-
         count = len(targets)
         if count == 1:
             # The last clip of an epoch may be alone, and a batch norm needs two points to measure: it is heard twice.
             log_mel, targets = torch.cat([log_mel, log_mel]), torch.cat([targets, targets])
-        share = self.group.part(len(log_mel))
-        own, soft_targets = self._augment(log_mel, targets, share)
-        logits = self._forward(self.learner, own)
-        loss = self._loss(logits, soft_targets) * (len(own) / len(log_mel))
-        right = self.objective.correct(logits.mean(dim=1) if logits.ndim == 3 else logits, soft_targets)
-        hits = right[: max(0, count - share.start)].sum()
-        # The step's one wait for the device: the loss is checked before it is used.
-        value, correct = self.group.total(torch.stack([loss.detach(), hits.to(loss.dtype)])).tolist()
-        if not np.isfinite(value):
-            raise NonFiniteLossError(
-                f"The loss became {value} in epoch {self.epoch}, step {self.step + 1}, at learning rate {lr:.2g}.",
-                "Start again with a learning rate ten times smaller, or with gradient clipping; "
-                "the checkpoints up to here are unharmed.",
-            )
-        self.optimizer.zero_grad(set_to_none=True)
-        (loss * self.group.size).backward()  # type: ignore[no-untyped-call]  # gradients are averaged, parts add up
-        if config.grad_clip is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), config.grad_clip)
-        self.optimizer.step()
-        if self.moving is not None:
-            self.moving.move(ema_decay(config.ema_decay, step))
+        return log_mel, targets, count, self._mixed(), lr, ema_decay(self.train_config.ema_decay, step)
 
-        self.totals.loss += value * count
-        self.totals.correct += int(correct)
-        self.totals.clips += count
+    def _look(self, done: int) -> None:
+        """Take what recorded steps add up to into the totals; ``done`` steps of the epoch are behind."""
+        if self._graphs is None or not (pending := self._graphs.pending):
+            return
+        seen = self._graphs.look()
+        if seen.bad_step is not None:
+            step = done - pending + seen.bad_step
+            place = (self.epoch - 1) * self.steps_per_epoch + step
+            lr = planned_lr(self.config, place, self.steps_per_epoch) * self.plateau.scale
+            raise self._not_finite(seen.bad_loss, step, lr)
+        self.totals.add(seen.loss, seen.correct, seen.clips)
+
+    def _not_finite(self, value: float, step: int, lr: float) -> NonFiniteLossError:
+        return NonFiniteLossError(
+            f"The loss became {value} in epoch {self.epoch}, step {step + 1}, at learning rate {lr:.2g}.",
+            "Start again with a learning rate ten times smaller, or with gradient clipping; "
+            "the checkpoints up to here are unharmed.",
+        )
 
     # -- measuring -------------------------------------------------------------------------------
 
@@ -440,15 +487,20 @@ class Trainer:
         rows = torch.from_numpy(self.data.train_rows)[:: -(-len(self.data.train_rows) // NORM_CLIPS)]
         measure_batch_norms(self.averaged, self._forward, (clips for clips, _ in self.feed.batches(rows, EVAL_BATCH)))
 
-    def _augment(self, log_mel: Tensor, targets: Tensor, share: slice) -> tuple[Tensor, Tensor]:
+    def _mixed(self) -> bool:
+        """Return whether mixup blends the batch of this step."""
+        settings = self.config.augment
+        in_time = self.epoch <= settings.mixup_until * self.config.planned_epochs
+        chance = place_chance(self.train_config.seed, self.epoch, self.step + 1, MIXUP)
+        return bool(settings.mixup_alpha) and in_time and chance < settings.mixup_share
+
+    def _augment(self, log_mel: Tensor, targets: Tensor, share: slice, mixed: bool) -> tuple[Tensor, Tensor]:
         """Return this process's share of a batch (B, 1, n_mels, frames) with its targets, augmented."""
         settings, features = self.config.augment, self.config.features
         whole, own, own_targets = len(log_mel), log_mel[share], targets[share]
         if not settings.enabled or not len(own):
             return own, own_targets
-        in_time = self.epoch <= settings.mixup_until * self.config.planned_epochs
-        chance = place_chance(self.train_config.seed, self.epoch, self.step + 1, MIXUP)
-        if settings.mixup_alpha and in_time and chance < settings.mixup_share:
+        if mixed:
             # A clip's partner may be anywhere in the batch.
             log_mel = augment(log_mel, settings, features, self.generator)
             soft = self.objective.soft(targets, len(self.data.class_names)).to(log_mel.dtype)
