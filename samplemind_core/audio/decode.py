@@ -116,7 +116,7 @@ class Decoded:
         What the file holds.
     content_hash : str
         SHA-256 (hex) of sample rate, channel count and the native float32 samples: the same sound
-        as WAV or FLAC, renamed or with other tags has the same hash.
+        as WAV or FLAC, renamed or with other tags has the same hash. Empty where it was not asked for.
     """
 
     waveform: NDArray[np.float32]
@@ -156,6 +156,7 @@ def decode(
     name: str = "",
     limits: Limits | None = None,
     observe: Callable[[NDArray[np.float32]], None] | None = None,
+    hashed: bool = True,
 ) -> Decoded:
     """Return a file's mono waveform at ``sample_rate_hz``.
 
@@ -176,6 +177,8 @@ def decode(
     observe : callable, optional
         Given each block of the file's own samples, (frames, channels), once and in order, before they
         are mixed and resampled.
+    hashed : bool
+        Whether the content hash is wanted, which takes a sixth of the time; it is empty otherwise.
 
     Raises
     ------
@@ -186,14 +189,15 @@ def decode(
     """
     limits = limits or Limits()
     with _opened(source, name, limits) as (sound, info, shown):
-        digest = hashlib.sha256(struct.pack("<QQ", info.sample_rate_hz, info.channels))
+        digest = hashlib.sha256(struct.pack("<QQ", info.sample_rate_hz, info.channels)) if hashed else None
         energy = np.zeros(info.channels)
         frames = 0
 
         def mean(block: NDArray[np.float32]) -> NDArray[np.float32]:
             nonlocal frames, energy
             frames += len(block)
-            digest.update(np.ascontiguousarray(block, dtype="<f4").data)
+            if digest is not None:
+                digest.update(np.ascontiguousarray(block, dtype="<f4").data)
             if not np.isfinite(block).all():
                 raise NonFiniteAudioError(
                     f"{shown} holds samples that are not numbers (NaN or infinity, or too large for 32-bit float).",
@@ -228,7 +232,7 @@ def decode(
         raise NonFiniteAudioError(
             f"{shown} holds samples beyond {MAX_PEAK:g} times full scale.", "Export it again at a normal level."
         )
-    return Decoded(waveform, info, digest.hexdigest())
+    return Decoded(waveform, info, "" if digest is None else digest.hexdigest())
 
 
 def to_wav(waveform: NDArray[np.floating[Any]], sample_rate_hz: int) -> bytes:
@@ -465,6 +469,8 @@ def _read(sound: sf.SoundFile | PlainWav, size: int, shown: str) -> NDArray[np.f
 
 def printable(name: str) -> str:
     """Return a file name as one line of text: control characters and bad bytes as escapes."""
+    if name.isprintable():  # which no half of a surrogate pair is
+        return name
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 

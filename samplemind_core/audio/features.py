@@ -123,9 +123,11 @@ class LogMel(nn.Module):
         # A float32 FFT leaves a noise floor some 130 dB below a pure tone, which lifts quiet bands
         # by hundredths of a dB; librosa transforms in float64.
         spectrum = torch.fft.rfft(padded.unfold(0, n_fft, hop) * self._window)
-        squares = torch.view_as_real(spectrum).square_()  # as plain numbers, which are squared several times as fast
-        power = squares[..., 0].add(squares[..., 1]).numpy()
-        mel[:, :active] = torch.from_numpy(self._sparse @ np.ascontiguousarray(power.T, dtype=np.float32))
+        squares = torch.view_as_real(spectrum).numpy()  # as plain numbers, which are squared several times as fast
+        np.square(squares, out=squares)
+        power = np.empty(squares.shape[:2], np.float32)
+        np.add(squares[..., 0], squares[..., 1], out=power, casting="same_kind")  # in float64, rounded once
+        mel[:, :active] = torch.from_numpy(self._sparse @ np.ascontiguousarray(power.T))
         return mel
 
 

@@ -18,13 +18,14 @@ import torch
 
 from samplemind_core.audio.decode import decode
 from samplemind_core.audio.features import LogMel
-from samplemind_core.audio.window import fit_window
+from samplemind_core.audio.window import crop_window, fit_window
 from samplemind_core.errors import AudioError
 from samplemind_core.evaluation.metrics import softmax
-from samplemind_core.inference.novelty import Taps
+from samplemind_core.inference.novelty import Taps, product
 from samplemind_core.inference.table import NONE
 from samplemind_core.inference.trust import Trust, read_trust, see
 from samplemind_core.models import AudioClassifier
+from samplemind_core.models.folding import folded
 from samplemind_core.settings import Limits
 from samplemind_core.store.records import joined
 from samplemind_core.training.checkpoints import CheckpointInfo, load_model
@@ -151,8 +152,10 @@ class Judgement:
 
 @dataclass(frozen=True)
 class _Heard:
+    """A decoded file: what goes to the network, its log-mel (1, n_mels, frames) or, for a GPU, its window (T,)."""
+
     name: str
-    window: npt.NDArray[np.float32] | None = None
+    signal: npt.NDArray[np.float32] | None = None
     waveform: npt.NDArray[np.float32] | None = None
     start_s: float = 0.0
     duration_s: float = 0.0
@@ -213,7 +216,9 @@ class Classifier:
         self.model, self.info, self.device, self.limits, self.trust = model, info, device, limits, trust
         self.front_end = LogMel(info.features).to(device)
         self._layout = pick_memory_format(device)
-        self._taps = Taps(model)
+        # What answers is a copy with fewer steps; whoever explains or explores finds the network as it was trained.
+        self._network = folded(model).to(memory_format=self._layout)  # type: ignore[call-overload]
+        self._taps = Taps(self._network)
         self._references = None if trust is None else trust.references.astype(np.float32)
 
     @classmethod
@@ -283,12 +288,15 @@ class Classifier:
     def judge(self, windows: npt.NDArray[np.float32]) -> Judgement:
         """Return the answers for windows (B, num_samples)."""
         with torch.inference_mode():
-            log_mel = self.front_end(torch.from_numpy(windows).to(self.device))
-        seen = see(self.model, self._taps, log_mel, self._layout)
+            return self.judge_log_mel(self.front_end(torch.from_numpy(windows).to(self.device)))
+
+    def judge_log_mel(self, log_mel: torch.Tensor) -> Judgement:
+        """Return the answers for spectrograms (B, 1, n_mels, frames)."""
+        seen = see(self._network, self._taps, log_mel, self._layout)
         picture = log_mel[:, 0].cpu().numpy()
         probs = sigmoid(seen.logits) if self.info.several_labels else softmax(seen.logits / self.temperature)
         if self.trust is None:
-            nothing = np.zeros((len(windows), 0))
+            nothing = np.zeros((len(log_mel), 0))
             return Judgement(probs, None, nothing.astype(bool), nothing.astype(np.int64), nothing, picture)
         none = self.trust.novelty.none(seen.looks)
         near, similarity = self._nearest(seen.embeddings)
@@ -316,7 +324,7 @@ class Classifier:
     def _nearest(self, embeddings: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
         assert self._references is not None
         directions = embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
-        cosines = directions.astype(np.float32) @ self._references.T
+        cosines = product(directions.astype(np.float32), self._references.T)
         near = np.argsort(-cosines, axis=1, kind="stable")[:, :NUM_NEAREST]
         return near, np.take_along_axis(cosines, near, axis=1).astype(np.float64)
 
@@ -325,14 +333,19 @@ class Classifier:
         source, name = (item, str(item)) if isinstance(item, Path) else (item[1], item[0])
         features = self.info.features
         try:
-            decoded = decode(source, features.sample_rate_hz, name=Path(name).name, limits=self.limits)
+            decoded = decode(source, features.sample_rate_hz, name=Path(name).name, limits=self.limits, hashed=False)
         except AudioError as error:
             return _Heard(name, error=str(error), seconds=time.perf_counter() - started)
-        window, start = fit_window(decoded.waveform, features)
+        if self.device.type == "cpu":
+            window, start = crop_window(decoded.waveform, features)
+            with torch.inference_mode():
+                signal = self.front_end.of_clip(window).numpy()
+        else:
+            signal, start = fit_window(decoded.waveform, features)
         rate = features.sample_rate_hz
         return _Heard(
             name,
-            window,
+            signal,
             decoded.waveform,
             start / rate,
             len(decoded.waveform) / rate,
@@ -340,17 +353,18 @@ class Classifier:
         )
 
     def _judge(self, batch: Sequence[_Heard], keep_signals: bool) -> list[Result]:
-        good = [heard for heard in batch if heard.window is not None]
+        good = [heard.signal for heard in batch if heard.signal is not None]
         started = time.perf_counter()
         judged = None
         if good:
-            windows = np.stack([heard.window for heard in good if heard.window is not None])
-            with _SHARING.threads(len(windows)):
-                judged = self.judge(windows)
+            signals = np.stack(good)
+            with _SHARING.threads(len(signals)):
+                on_cpu = self.device.type == "cpu"
+                judged = self.judge_log_mel(torch.from_numpy(signals)) if on_cpu else self.judge(signals)
         share = (time.perf_counter() - started) / max(1, len(good))
         results, row = [], 0
         for heard in batch:
-            if heard.window is None or judged is None:
+            if heard.signal is None or judged is None:
                 results.append(Result(heard.name, error=heard.error, seconds=heard.seconds))
                 continue
             results.append(self._result(heard, judged, row, heard.seconds + share, keep_signals))

@@ -22,6 +22,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -120,8 +121,10 @@ def look(heard: list[torch.Tensor], embedding: torch.Tensor, log_mel: torch.Tens
     import torch
 
     parts = [torch.nn.functional.normalize(part.double(), dim=1) for part in (heard or [embedding])]
-    bands = log_mel[:, 0].double()
-    spectra = torch.cat([bands.mean(dim=2), bands.std(dim=2, correction=0), bands.amax(dim=2)], dim=1)
+    bands = log_mel[:, 0]
+    peak = bands.amax(dim=2).double()  # before the widening, which changes no maximum
+    bands = bands.double()
+    spectra = torch.cat([bands.mean(dim=2), bands.std(dim=2, correction=0), peak], dim=1)
     return Looks(torch.cat(parts, dim=1).cpu().numpy(), spectra.cpu().numpy())
 
 
@@ -164,15 +167,26 @@ class Novelty:
         capped: Floats = 0.5 + (sure - 0.5) * MAX_SURE
         return capped
 
+    @cached_property
+    def _whitening(self) -> Floats:
+        return np.array(self.whitening, np.float64)
+
+    @cached_property
+    def _centres(self) -> _Points:
+        return _Points(self.centres)
+
+    @cached_property
+    def _clips(self) -> _Points:
+        return _Points(self.spectra)
+
     def _from_classes(self, layers: Floats) -> Floats:
-        placed = layers @ self.whitening
-        distances = _squared_distances(placed, np.asarray(self.centres, np.float64))
+        distances = self._centres.squared_distances(product(layers, self._whitening))
         far: Floats = np.sqrt(np.maximum(distances.min(axis=1), 0.0)) + _TINY
         return far
 
     def _from_clips(self, spectra: Floats) -> Floats:
         placed = (spectra - self.spectra_mean) / self.spectra_std
-        distances = _squared_distances(placed, np.asarray(self.spectra, np.float64))
+        distances = self._clips.squared_distances(placed)
         place = min(NEIGHBOURS, distances.shape[1]) - 1
         far: Floats = np.sqrt(np.maximum(np.partition(distances, place, axis=1)[:, place], 0.0)) + _TINY
         return far
@@ -258,6 +272,26 @@ def _slope(known: Floats, strange: Floats) -> float:
     return float(slopes[int(np.argmin(loss))])
 
 
-def _squared_distances(a: Floats, b: Floats) -> Floats:
-    distances: Floats = np.square(a).sum(axis=1)[:, None] + np.square(b).sum(axis=1) - 2.0 * (a @ b.T)
-    return distances
+class _Points:
+    """Points (M, D) that the distance of many others is asked from: widened and squared once."""
+
+    def __init__(self, points: Array) -> None:
+        self._points = np.array(points, np.float64)
+        self._squares = np.square(self._points).sum(axis=1)
+
+    def squared_distances(self, others: Array) -> Floats:
+        """Return squared distances (B, M) from ``others`` (B, D)."""
+        distances: Floats = (
+            np.square(others).sum(axis=1)[:, None] + self._squares - 2.0 * product(others, self._points.T)
+        )
+        return distances
+
+
+def product(a: Array, b: Array) -> Array:
+    """Return the matrix product of two arrays of one type, with torch's threads.
+
+    NumPy's own keep a core busy waiting for the next product, which files to be decoded need.
+    """
+    import torch
+
+    return torch.matmul(torch.from_numpy(a), torch.from_numpy(b)).numpy()

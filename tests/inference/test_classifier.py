@@ -131,20 +131,20 @@ def test_results_come_in_order_as_they_are_ready(classifier: Classifier) -> None
 
 def test_torch_keeps_its_threads(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
     before = torch.get_num_threads()
-    judge, during = classifier.judge, []
+    judge, during = classifier.judge_log_mel, []
 
-    def watch(windows: np.ndarray) -> object:
-        during.append((len(windows), torch.get_num_threads()))
-        return judge(windows)
+    def watch(log_mel: torch.Tensor) -> object:
+        during.append((len(log_mel), torch.get_num_threads()))
+        return judge(log_mel)
 
     torch.set_num_threads(4)
     try:
-        monkeypatch.setattr(classifier, "judge", watch)
+        monkeypatch.setattr(classifier, "judge_log_mel", watch)
         classifier.predict([("a.wav", sound()), ("b.wav", sound(seed=1))])
         classifier.predict([("a.wav", sound())])
         assert during == [(2, 2), (1, 4)]
         assert torch.get_num_threads() == 4
-        monkeypatch.setattr(classifier, "judge", lambda windows: 1 / 0)
+        monkeypatch.setattr(classifier, "judge_log_mel", lambda log_mel: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             classifier.predict([("a.wav", sound()), ("b.wav", sound())])
         assert torch.get_num_threads() == 4
