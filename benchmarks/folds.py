@@ -61,6 +61,7 @@ def run_fold(
 ) -> Evaluation:
     """Train without the clips to test and return the evaluation on them, or on those that chose the epoch."""
     data = TrainingData.of_rows(clips, np.flatnonzero(~test & ~val), np.flatnonzero(val), "fold")
+    config = config.for_clips(len(data.train_rows))
     if workspace is not None:  # which variants are made in
         data = with_variants(data, config, workspace.root, workspace.store, clips)
     Trainer(config, data, folder, Silent()).fit()

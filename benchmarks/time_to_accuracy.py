@@ -138,6 +138,7 @@ def judge(
     """Train with a preset and print its line."""
     clips = load_clips(workspace.root, workspace.store, dataset, config.features)
     data = TrainingData.of_rows(clips, *rows, "clips")
+    config = config.for_clips(len(data.train_rows))
     clock = Clock()
     Trainer(config, data, folder, clock).fit()
     reached = next(((epoch, at) for epoch, at in clock.epochs if epoch.val_accuracy >= wanted), None)

@@ -262,10 +262,13 @@ class ModelConfig(Config):
     init: Literal["random", "auto", "starter"] = Field(
         "random",
         description="What the network knows before its first step: nothing, or what the starter model learnt on "
-        "synthesised drums; auto takes the starter where it fits network and front end, for samples that are not made "
-        "by rule themselves.",
+        "synthesised drums; auto takes the starter where it fits network and front end, for classes that are mostly "
+        "drums by their names and samples that are not made by rule themselves.",
     )
 
+
+MOST_TIMES = 10
+"""How many times the epochs that are set may be taken for the sake of ``min_steps``."""
 
 Monitor = Literal["val_loss", "val_accuracy", "val_macro_f1"]
 
@@ -274,6 +277,11 @@ class TrainConfig(Config):
     """How the network learns."""
 
     epochs: Annotated[int, Field(ge=1, le=10_000)] = Field(20, description="Largest number of epochs.")
+    min_steps: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        0,
+        description="Training steps that a run should have at least: with few samples, the epochs are raised for that "
+        "when it starts, up to tenfold. Setting the epochs oneself switches it off; so does 0.",
+    )
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = Field(32, description="Clips per training step.")
     optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = Field("adamw", description="Update rule.")
     lr: Annotated[float, Field(gt=0.0, le=10.0)] = Field(
@@ -356,6 +364,11 @@ class TrainConfig(Config):
         0, description="Keep a checkpoint every so many epochs besides best and last; 0 keeps none."
     )
 
+    def enough_epochs(self, num_train: int) -> int:
+        """Return how many epochs a run takes on so many training clips: ``min_steps`` may ask for more than set."""
+        steps = max(1, -(-num_train // self.batch_size))
+        return max(self.epochs, min(-(-self.min_steps // steps), MOST_TIMES * self.epochs, 10_000))
+
     @field_validator("num_devices", mode="before")
     @classmethod
     def _all_there_are(cls, number: Any) -> Any:
@@ -406,6 +419,11 @@ class RunConfig(Config):
     def planned_epochs(self) -> int:
         """How many epochs were planned before anybody extended the run."""
         return self.extended_at[0] if self.extended_at else self.train.epochs
+
+    def for_clips(self, num_train: int) -> RunConfig:
+        """Return the settings of a run on so many training clips: with as many epochs as it will take."""
+        epochs = self.train.enough_epochs(num_train)
+        return self.model_copy(update={"train": self.train.model_copy(update={"epochs": epochs})})
 
     @model_validator(mode="after")
     def _within_the_front_end(self) -> Self:
@@ -504,6 +522,7 @@ class Preset(BaseModel):
 
 _THOROUGH = TrainConfig(
     epochs=40,
+    min_steps=2_000,
     batch_size=32,
     optimizer="adamw",
     lr=4e-3,
@@ -529,6 +548,7 @@ PRESETS: dict[str, Preset] = {
                 augment=AUGMENT_PRESETS["light"].config,
                 train=TrainConfig(
                     epochs=20,
+                    min_steps=400,
                     batch_size=32,
                     optimizer="adamw",
                     lr=4e-3,
@@ -562,7 +582,7 @@ PRESETS: dict[str, Preset] = {
                 features=FeatureConfig(align="onset"),
                 model=ModelConfig(members=3, init="auto"),
                 augment=AUGMENT_PRESETS["strong"].config,
-                train=_THOROUGH.model_copy(update={"epochs": 60, "tta_views": 3}),
+                train=_THOROUGH.model_copy(update={"epochs": 60, "min_steps": 3_000, "tta_views": 3}),
             ),
         ),
         Preset(
@@ -652,6 +672,8 @@ def apply_changes(config: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
             faults.append(f"{path} is given twice, as '{given[path]}' and '{name}'")
         given[path] = name
         section, field = path.split(".")
+        if path == "train.epochs" and not {"min_steps", "train.min_steps"} & changes.keys():
+            data["train"]["min_steps"] = 0  # who says how many epochs means so many
         data[section][field] = None if _means_nothing(section, field, value) else value
     try:
         result = RunConfig.model_validate(data)

@@ -305,7 +305,7 @@ class Workspace:
 
         found = self.dataset(dataset)
         config.train.check_loss(several_labels=found.multi_label)
-        config = fitted(config, found)
+        config = fitted(config, found, self.store.datasets.split_sizes(found.id).get("train", 0))
         now = time.time()
         chosen = self._free_name(f"{found.name}-{config.preset}") if name is None else control.checked_name(name)
         run = Run(

@@ -142,6 +142,7 @@ def test_the_quick_preset() -> None:
         "augment.time_shift_ms": 50.0,
         "augment.freq_mask_bins": 12,
         "augment.time_mask_ms": 120.0,
+        "train.min_steps": 400,
         "train.lr": 4e-3,
         "train.weight_decay": 1e-2,
         "train.average": "ema",
@@ -281,3 +282,15 @@ def test_assignments() -> None:
         parse_assignments(["epochs=3", "lr", "width", "epochs = 4"])
     for told in ("Expected key=value, got 'lr'", "got 'width'", "'epochs' is given twice: '3' and '4'"):
         assert told in caught.value.problem
+
+
+def test_few_clips_ask_for_more_epochs_unless_somebody_says_how_many() -> None:
+    config = build_config("quick", {"min_steps": 400})
+    assert config.for_clips(32 * 20).train.epochs == 20  # 20 steps an epoch are 400 already
+    assert config.for_clips(32 * 9).train.epochs == 45
+    assert config.for_clips(3).train.epochs == 200  # tenfold at most
+    assert config.for_clips(32 * 9).for_clips(32 * 9) == config.for_clips(32 * 9)
+    assert build_config("quick", {"epochs": 20}).for_clips(3).train.epochs == 20
+    assert build_config("quick", {"epochs": 20, "min_steps": 8}).for_clips(32).train.epochs == 20
+    assert build_config("balanced").train.min_steps > build_config("quick").train.min_steps > 0
+    assert build_config("tutorial").for_clips(3) == build_config("tutorial")

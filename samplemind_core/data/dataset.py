@@ -76,8 +76,13 @@ def require_one_label(dataset: Dataset, what: str) -> None:
         )
 
 
-def fitted(config: RunConfig, dataset: Dataset) -> RunConfig:
-    """Return settings for a dataset: ready-made spectrograms start where they start, and cannot be aligned anew."""
+def fitted(config: RunConfig, dataset: Dataset, num_train: int) -> RunConfig:
+    """Return settings as a run on a dataset takes them, with ``num_train`` clips to train on.
+
+    Few clips may ask for more epochs, and ready-made spectrograms start where they start: they cannot be
+    aligned anew.
+    """
+    config = config.for_clips(num_train)
     if dataset.kind != "features":
         return config
     align = FeatureConfig.model_validate(dataset.features).align

@@ -196,9 +196,10 @@ def task_params(store: Store, dataset: Dataset, config: RunConfig, num_folds: in
     from samplemind_core.data.dataset import fitted, require_one_label
 
     require_one_label(dataset, "Cross-validation")
-    config = fitted(config, dataset)
     clips = [clip for clip in store.versions.clips(dataset) if not clip.excluded and clip.label]
-    deal(clips, np.array([clip.target for clip in clips], dtype=np.int64), num_folds, by, config.train.seed)
+    _, names = deal(clips, np.array([clip.target for clip in clips], dtype=np.int64), num_folds, by, config.train.seed)
+    # Of the folds, one is tested and one chooses the epoch.
+    config = fitted(config, dataset, len(clips) * (len(names) - 2) // len(names))
     return {
         "dataset": dataset.id,
         "version": dataset.version,

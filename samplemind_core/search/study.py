@@ -142,8 +142,10 @@ class Found:
             return {}
         known = PRESETS.get(config.preset)
         before = flatten(known.config) if known else {}
+        # Epochs that few clips asked for are asked for again wherever these settings go.
+        left_out = {"preset", "train.epochs"} if config.train.min_steps else {"preset"}
         return {
-            path: value for path, value in flatten(config).items() if path != "preset" and before.get(path) != value
+            path: value for path, value in flatten(config).items() if path not in left_out and before.get(path) != value
         }
 
 

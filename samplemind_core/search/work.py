@@ -42,7 +42,11 @@ def submit_search(
     from samplemind_core.data.dataset import fitted, require_one_label
 
     require_one_label(dataset, "A search")
-    plan = replace(plan, config=fitted(plan.config, dataset))
+    sizes = store.datasets.split_sizes(dataset.id)
+    num_train = sizes.get("train", 0)
+    if plan.num_folds:
+        num_train = (num_train + sizes.get("val", 0)) * (plan.num_folds - 1) // plan.num_folds
+    plan = replace(plan, config=fitted(plan.config, dataset, num_train))
     plan.check()
     _check_trials(num_trials)
     search_id = uuid.uuid4().hex[:12]

@@ -181,6 +181,16 @@ class Datasets:
                     row[split] = row.get(split, 0) + count
         return table
 
+    def split_sizes(self, dataset_id: str) -> dict[str, int]:
+        """Return how many of the clips that take part each split has."""
+        query = (
+            select(ClipRow.split, func.count())
+            .where(ClipRow.dataset_id == dataset_id, ClipRow.excluded.is_(False))
+            .group_by(ClipRow.split)
+        )
+        with self._db.read() as session:
+            return {row[0]: row[1] for row in session.execute(query)}
+
     def rejects(self, dataset_id: str, *, limit: int | None = None, offset: int = 0) -> list[Reject]:
         """Return what was not imported, in the order it was met."""
         query = select(RejectRow).where(RejectRow.dataset_id == dataset_id).order_by(RejectRow.id)

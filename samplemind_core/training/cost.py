@@ -30,8 +30,8 @@ LEAST_SPREAD = 0.2
 """What an estimate leaves open at least: a fan that starts, another program, a warmer processor."""
 SAVE_S = 0.1
 FREE_SETTINGS = (
-    *("epochs", "seed", "save_every", "lr", "weight_decay", "momentum", "label_smoothing", "ema_decay", "monitor"),
-    *("schedule", "warmup", "warmup_epochs", "plateau_factor", "plateau_patience", "swa_share"),
+    *("epochs", "min_steps", "seed", "save_every", "lr", "weight_decay", "momentum", "label_smoothing", "ema_decay"),
+    *("monitor", "schedule", "warmup", "warmup_epochs", "plateau_factor", "plateau_patience", "swa_share"),
     *("early_stopping_patience", "early_stopping_after", "num_devices"),
 )
 """Training settings that cost nothing, or only through the number of epochs: no reason to measure anew.

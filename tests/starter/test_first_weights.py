@@ -53,6 +53,26 @@ def test_filters_and_the_rows_of_known_classes_come_along() -> None:
     assert said.endswith("its filters and its answers for snare, kick.")
 
 
+def test_names_that_mean_the_same_bring_their_answers_along() -> None:
+    config = build_config("quick", SMALL | {"init": "auto"})
+    model, said = started(config, ("BD", "Snares 02", "vox"))
+    theirs = load_tensors(starter.STARTER_FILE, "model.")
+    torch.testing.assert_close(model.state_dict()["head.weight"][:2], theirs["head.weight"])
+    assert said.endswith("its answers for BD, Snares 02.")
+
+
+def test_auto_leaves_networks_for_other_sounds_alone() -> None:
+    config = build_config("quick", SMALL | {"init": "auto"})
+    classes = ("dog", "rain", "kick")
+    model, said = started(config, classes)
+    random, _ = started(build_config("quick", SMALL | {"init": "random"}), classes)
+    assert said.startswith("Started at random: by their names, most of these classes are no drums")
+    for ours, theirs in zip(model.parameters(), random.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
+    _, wanted = started(build_config("quick", SMALL | {"init": "starter"}), classes)
+    assert wanted.startswith("Started from the starter model")
+
+
 def test_an_ensemble_begins_with_the_answers_of_one() -> None:
     config = build_config("quick", SMALL | {"init": "starter"})
     alone, _ = started(config, CLASSES)

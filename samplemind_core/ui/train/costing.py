@@ -27,7 +27,15 @@ def cost_line(dataset: Dataset, config: RunConfig) -> None:
     """Say what a run with these settings will take here; measured now where nobody knows yet."""
     if workspace().settings.worker == "external":
         return  # it may train on quite another machine
-    known = _ask(dataset, config)
+    num_train = _splits(dataset).get("train", 0)
+    raised = config.for_clips(num_train)
+    if raised.train.epochs > config.train.epochs:
+        st.caption(
+            f":material/trending_up: {words.plural(raised.train.epochs, 'epoch')} instead of "
+            f"{config.train.epochs}: with {words.plural(num_train, 'training sample')}, those would be too few steps "
+            f"(at least {config.train.min_steps:,} are asked for). Set the epochs yourself to have as many as you say."
+        )
+    known = _ask(dataset, config := raised)
     st.fragment(_line, run_every=ASK_EVERY_S if known == "measuring" else None)(dataset, config, known == "measuring")
 
 
@@ -91,8 +99,4 @@ def _splits(dataset: Dataset) -> dict[str, int]:
 @st.cache_data(max_entries=64, show_spinner=False)
 def _split_sizes(root: str, dataset_id: str, version: int) -> dict[str, int]:
     del root, version  # only part of the key
-    sizes: dict[str, int] = {}
-    for counts in workspace().store.datasets.counts(dataset_id).values():
-        for split, number in counts.items():
-            sizes[split] = sizes.get(split, 0) + number
-    return sizes
+    return workspace().store.datasets.split_sizes(dataset_id)
