@@ -84,6 +84,9 @@ _UNITS = {"s": "s", "ms": "ms", "hz": "Hz", "db": "dB", "mb": "MiB", "gib": "GiB
 
 _LABELS = {
     "lr": "Learning rate",
+    "min_steps": "Least steps",
+    "init": "First weights",
+    "members": "Networks side by side",
     "ema_decay": "EMA decay",
     "swa_share": "SWA share",
     "tta_views": "Views per sound",

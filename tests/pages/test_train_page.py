@@ -80,6 +80,18 @@ def test_what_was_changed_is_a_table(visit, seeded):
     assert ">7<" in html(app)
 
 
+def test_few_samples_ask_for_more_epochs_and_say_so(visit, seeded):
+    app = visit("train", new="1", preset="balanced")
+    assert "400 epochs instead of 40, as " in text(app)
+    app.number_input(key="setting-balanced-train.epochs").set_value(7).run()
+    assert "instead of" not in text(app)
+    app.number_input(key="setting-balanced-train.epochs").set_value(40).run()
+    app.text_input(key="new-name").set_value("longer").run()
+    app.button(key="start").click().run()
+    assert seeded.run("longer").config["train"]["epochs"] == 400
+    assert seeded.run("longer").progress["epochs"] == 400
+
+
 def test_the_datasets_health_stands_beside_it(visit, seeded):
     assert "Its health was not checked yet." in text(visit("train", new="1"))
 

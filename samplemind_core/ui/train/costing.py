@@ -23,19 +23,24 @@ def _meter(settings: Settings) -> CostMeter:
     return CostMeter(settings)
 
 
-def cost_line(dataset: Dataset, config: RunConfig) -> None:
-    """Say what a run with these settings will take here; measured now where nobody knows yet."""
-    if workspace().settings.worker == "external":
-        return  # it may train on quite another machine
+def with_enough_epochs(dataset: Dataset, config: RunConfig) -> RunConfig:
+    """Return the settings as a run on the dataset takes them, and say so where few samples ask for more epochs."""
     num_train = _splits(dataset).get("train", 0)
     raised = config.for_clips(num_train)
     if raised.train.epochs > config.train.epochs:
         st.caption(
             f":material/trending_up: {words.plural(raised.train.epochs, 'epoch')} instead of "
-            f"{config.train.epochs}: with {words.plural(num_train, 'training sample')}, those would be too few steps "
-            f"(at least {config.train.min_steps:,} are asked for). Set the epochs yourself to have as many as you say."
+            f"{config.train.epochs}, as {words.plural(num_train, 'training sample')} make few steps each: a run should "
+            f"take {config.train.min_steps:,} (Least steps, under All settings; 0 leaves the epochs as they are)."
         )
-    known = _ask(dataset, config := raised)
+    return raised
+
+
+def cost_line(dataset: Dataset, config: RunConfig) -> None:
+    """Say what a run with these settings will take here; measured now where nobody knows yet."""
+    if workspace().settings.worker == "external":
+        return  # it may train on quite another machine
+    known = _ask(dataset, config)
     st.fragment(_line, run_every=ASK_EVERY_S if known == "measuring" else None)(dataset, config, known == "measuring")
 
 

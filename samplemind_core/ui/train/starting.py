@@ -15,7 +15,7 @@ from samplemind_core.ui.places import link
 from samplemind_core.ui.settings_form import settings_form
 from samplemind_core.ui.state import choose, error_boundary, owner, workspace
 from samplemind_core.ui.train.augmenting import choose_amount, what_it_hears
-from samplemind_core.ui.train.costing import cost_line
+from samplemind_core.ui.train.costing import cost_line, with_enough_epochs
 from samplemind_core.ui.train.differences import difference_table, differences
 from samplemind_core.ui.train.window_advice import window_advice
 
@@ -45,7 +45,7 @@ def new_run(cancellable: bool) -> None:
         what_it_hears(config, dataset)
     notes, tags = beside_it()
     if config is not None:
-        cost_line(dataset, config)
+        cost_line(dataset, with_enough_epochs(dataset, config))
     with st.container(horizontal=True, vertical_alignment="center"):
         started = st.button("Start", type="primary", icon=":material/play_arrow:", key="start", disabled=config is None)
         if cancellable and st.button("Back to the runs", key="back"):
