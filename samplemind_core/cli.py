@@ -326,7 +326,7 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Show accuracy, balanced accuracy, per-class figures and the confusion matrix."""
-    from samplemind_core.commands_diagnostics import show_labels
+    from samplemind_core.commands_labels import show_labels
     from samplemind_core.evaluation.multi_label import LabelEvaluation
 
     with _failing(as_json), err.status("Judging"):

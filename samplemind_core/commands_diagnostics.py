@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from samplemind_core.commands_labels import calibration_rows, doubt_rows, show_calibration, show_doubts
 from samplemind_core.terminal import Json, OtherDataset, Split, err, failing, out, print_json, table
 from samplemind_core.workspace import Workspace
 
-if TYPE_CHECKING:
-    from samplemind_core.evaluation.multi_label import LabelEvaluation
+SETTLED = ("val", "test")
+"""Where calibration is fitted and where it is held against new samples."""
 
 
 def errors(
@@ -23,10 +24,24 @@ def errors(
     """List the samples whose labels are probably wrong, the most doubtful first.
 
     Where the run was cross-validated (Labels on the Diagnostics page), all its samples are doubted by
-    networks that never heard them; otherwise the samples of the split are, by the checkpoint.
+    networks that never heard them; otherwise the samples of the split are, by the checkpoint. Where samples
+    have several labels, each that is probably missing or should not be there is listed.
     """
+    from samplemind_core.evaluation.label_doubts import LabelDoubts
+
     with failing(as_json), err.status("Doubting labels"):
         found, clips, basis = Workspace().label_errors(checkpoint, dataset=dataset, split=split)
+    answers = {"checkpoint": checkpoint, "basis": basis, "num_clips": found.num_clips}
+    answers["num_estimated"] = found.num_estimated
+    if isinstance(found, LabelDoubts):
+        doubts = found.doubts[:most]
+        if as_json:
+            print_json(answers | {"left_out": list(found.left_out), "doubts": doubt_rows(doubts, clips)})
+            return
+        about = f"About {found.num_estimated:,} labels of {found.num_clips:,} samples are probably missing or wrong"
+        out.print(f"{about} ({basis}).", markup=False)
+        show_doubts(doubts, found.left_out, clips)
+        return
     issues = [issue for issue in found.issues if issue.flagged][:most]
     if as_json:
         rows: list[dict[str, Any]] = [
@@ -41,8 +56,7 @@ def errors(
             }
             for issue in issues
         ]
-        answers = {"checkpoint": checkpoint, "basis": basis, "num_clips": found.num_clips}
-        print_json(answers | {"num_estimated": found.num_estimated, "issues": rows})
+        print_json(answers | {"issues": rows})
         return
     out.print(
         f"About {found.num_estimated:,} of {found.num_clips:,} labels are probably wrong ({basis}).", markup=False
@@ -67,11 +81,25 @@ def errors(
 def calibrate(
     checkpoint: Annotated[str, typer.Argument(metavar="RUN[:best|last|EPOCH]")], as_json: Json = False
 ) -> None:
-    """Fit a checkpoint's temperature on its validation samples, keep it, and show what it does on the test split."""
+    """Fit a checkpoint's temperature on its validation samples, keep it, and show what it does on the test split.
+
+    Where samples have several labels, the confidence of each is measured as it is: they share no temperature.
+    """
     with failing(as_json), err.status("Calibrating"):
         workspace = Workspace()
-        temperature = workspace.calibrate(checkpoint)
-        measured = {split: workspace.calibration(checkpoint, split=split) for split in ("val", "test")}
+        run, _ = workspace.resolve(checkpoint)
+        by_label = None
+        if workspace.dataset(run.dataset_id).multi_label:
+            by_label = {split: workspace.label_calibration(checkpoint, split=split) for split in SETTLED}
+        else:
+            temperature = workspace.calibrate(checkpoint)
+            measured = {split: workspace.calibration(checkpoint, split=split) for split in SETTLED}
+    if by_label is not None:
+        if as_json:
+            print_json({"checkpoint": checkpoint, "temperature": None, **calibration_rows(by_label)})
+        else:
+            show_calibration(by_label)
+        return
     if as_json:
         rows = {
             split: {"before": before.as_dict(), "after": after.as_dict()} for split, (before, after) in measured.items()
@@ -91,34 +119,5 @@ def calibrate(
                 f"{before.brier:.3f}",
             )
             for split, (before, after) in measured.items()
-        ],
-    )
-
-
-def show_labels(found: LabelEvaluation, split: str) -> None:
-    """Print how a checkpoint that names several labels fares."""
-    low, high = found.mean_ap_interval
-    out.print(
-        f"mean average precision {found.mean_ap:.1%} (95 % interval {low:.1%} to {high:.1%}), "
-        f"lwlrap {found.lwlrap:.3f}, micro F1 {found.micro_f1:.3f}, macro F1 {found.macro_f1:.3f}, "
-        f"exactly the right labels on {found.exact:.1%} of {found.num_clips:,} {split} clips",
-        markup=False,
-    )
-    table(
-        ("class", "average precision", "precision", "recall", "F1", "named from", "clips", "found", "missed", "wrong"),
-        [
-            (
-                row.label,
-                *(
-                    "–" if share is None else f"{share:.3f}"
-                    for share in (row.average_precision, row.precision, row.recall, row.f1)
-                ),
-                f"{row.threshold:.0%}",
-                row.support,
-                row.found,
-                row.missed,
-                row.wrong,
-            )
-            for row in found.per_class
         ],
     )

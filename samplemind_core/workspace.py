@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from samplemind_core.evaluation.cross_validation import CrossValidation
     from samplemind_core.evaluation.embeddings import Embeddings, Neighbour
     from samplemind_core.evaluation.judging import Judged
+    from samplemind_core.evaluation.label_calibration import LabelCalibration
+    from samplemind_core.evaluation.label_doubts import LabelDoubts
     from samplemind_core.evaluation.label_errors import LabelErrors
     from samplemind_core.evaluation.metrics import Evaluation
     from samplemind_core.evaluation.multi_label import LabelComparison, LabelEvaluation
@@ -759,25 +761,30 @@ class Workspace:
         temperature = read_info(self.checkpoint_path(ref)).temperature
         return before, measure_calibration(judged.logits, judged.targets, temperature=temperature, groups=groups)
 
+    def label_calibration(self, ref: str, *, split: str = "test") -> tuple[LabelCalibration, ...]:
+        """Return how far confidence can be trusted where clips have several labels: of all together, then of each."""
+        from samplemind_core.evaluation.label_calibration import calibration_of
+
+        return calibration_of(self.judge(ref, split=split))
+
     def label_errors(
         self, ref: str, *, dataset: str | None = None, split: str = "test"
-    ) -> tuple[LabelErrors, dict[int, Clip], str]:
+    ) -> tuple[LabelErrors | LabelDoubts, dict[int, Clip], str]:
         """Return doubtful labels, the clips by id, and whose answers they rest on.
 
         Out-of-fold answers on all clips where the run has them; a checkpoint's on a split otherwise.
         """
-        from samplemind_core.evaluation.measuring import require_one_answer
+        from samplemind_core.evaluation.measuring import doubt_judged
         from samplemind_core.evaluation.out_of_fold import folds_ref, out_of_fold_file
-        from samplemind_core.evaluation.second_opinion import doubt_labels
 
         run, _ = self.behind(ref)
         basis = f"by {ref} on {split}"
         if run is not None and dataset is None and out_of_fold_file(self.settings, run.id).exists():
             ref, split, basis = folds_ref(run.id), "all", f"by the cross-validation of {run.name}"
-        judged = require_one_answer(self.judge(ref, dataset=dataset, split=split), "Doubt about labels")
+        judged = self.judge(ref, dataset=dataset, split=split)
         clips = {clip.id or 0: clip for clip in self.clips(dataset or self._dataset_behind(ref))}
         home = self.dataset(dataset or self._dataset_behind(ref))
-        return doubt_labels(self.root, self.store, home, judged), clips, basis
+        return doubt_judged(self.root, self.store, home, judged), clips, basis
 
     def import_checkpoint(self, content: bytes, file_name: str, dataset: str, owner: str = "") -> Run:
         """Take in a checkpoint that another SampleMind wrote; see :mod:`training.imported`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,9 @@ from samplemind_core.evaluation.calibration import ReliabilityBin, adaptive_ece,
 from samplemind_core.evaluation.metrics import Interval, plain
 from samplemind_core.evaluation.multi_label import check_label_logits
 from samplemind_core.training.ranking import sigmoid
+
+if TYPE_CHECKING:
+    from samplemind_core.evaluation.judging import Judged
 
 ALL = ""
 """The name of all labels together."""
@@ -94,6 +97,22 @@ def measure_label_calibration(
         everything,
         *(_measured(name, probs[:, [at]], truth[:, [at]], drawn) for at, name in enumerate(class_names)),
     )
+
+
+def calibration_of(judged: Judged) -> tuple[LabelCalibration, ...]:
+    """Return :func:`measure_label_calibration` of a checkpoint's answers.
+
+    Raises
+    ------
+    DataError
+        If each clip has one label, which is divided by a temperature instead.
+    """
+    if not judged.several_labels:
+        raise DataError(
+            "The confidence of each label by itself is measured where samples have several labels.",
+            "Calibrate this checkpoint with a temperature instead.",
+        )
+    return measure_label_calibration(judged.logits, judged.targets, judged.class_names, judged.sources.tolist())
 
 
 def _measured(

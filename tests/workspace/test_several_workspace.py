@@ -145,7 +145,6 @@ def test_what_needs_one_label_refuses_in_words(space):
         lambda: space.calibrate("first"),
         lambda: space.calibration("first"),
         lambda: space.robustness("first"),
-        lambda: space.label_errors("first"),
     ):
         with pytest.raises(DataError, match="several"):
             ask()
@@ -168,9 +167,39 @@ def test_the_command_line(space, sounds, monkeypatch, tmp_path):
     assert set(rows[0]) == {"file", "labels", "label", "confidence", "p_high", "p_low", "p_middle", "error"}
     line = next(line for line in told.output.splitlines() if "high-low.wav" in line)
     assert line.count("%") == 2
-    told = CliRunner().invoke(app, ["calibrate", "first"])
-    assert told.exit_code == 1
-    assert "several" in told.output
+
+
+def test_doubt_and_confidence_of_each_label_on_the_command_line(space, monkeypatch):
+    monkeypatch.setenv("SAMPLEMIND_WORKSPACE", str(space.settings.root))
+
+    def ask(*words: str) -> str:
+        told = CliRunner().invoke(app, [*words])
+        assert told.exit_code == 0, told.output
+        return told.stdout
+
+    by_label = space.label_calibration("first", split="test")
+    found = json.loads(ask("calibrate", "first", "--json"))
+    assert found["temperature"] is None
+    assert found["test"]["all"]["ece"] == pytest.approx(by_label[0].ece)
+    assert [row["label"] for row in found["val"]["labels"]] == ["high", "low", "middle"]
+    assert found["test"]["labels"][1] == by_label[2].as_dict()
+    shown = ask("calibrate", "first")
+    assert "not divided by a temperature" in shown
+    assert f"{by_label[0].num_answers} answers" in shown
+
+    # A label that is taken away is missed by the checkpoint.
+    judged = space.judge("first", split="test")
+    several = (judged.targets.sum(axis=1) > 1)[:, None] & (judged.targets > 0)
+    row, place = np.unravel_index(np.where(several, judged.logits, -np.inf).argmax(), several.shape)
+    clip, label = int(judged.clip_ids[row]), judged.class_names[place]
+    kept = [name for name in space.store.datasets.clip(clip).labels if name != label]
+    space.edit("tones").relabel([clip], "|".join(kept))
+    found = json.loads(ask("errors", "first", "--json"))
+    assert found["num_clips"] == len(judged.clip_ids)
+    doubt = next(one for one in found["doubts"] if one["clip_id"] == clip)
+    assert (doubt["label"], doubt["suggested"], doubt["labels"]) == (label, "add", kept)
+    assert f"{label} as well" in ask("errors", "first")
+    space.edit("tones").undo()
 
 
 def test_the_report_of_a_run(space, monkeypatch, tmp_path):

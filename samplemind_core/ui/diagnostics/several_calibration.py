@@ -90,7 +90,6 @@ def _table(picked: Picked) -> None:
 
 @st.cache_resource(max_entries=32, show_spinner=False)
 def _measured(_picked: Picked, name: str, stamp: tuple[Any, ...]) -> tuple[LabelCalibration, ...]:
-    from samplemind_core.evaluation.label_calibration import measure_label_calibration
+    from samplemind_core.evaluation.label_calibration import calibration_of
 
-    judged = _picked.model(name).judged
-    return measure_label_calibration(judged.logits, judged.targets, judged.class_names, judged.sources.tolist())
+    return calibration_of(_picked.model(name).judged)
