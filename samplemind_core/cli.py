@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from samplemind_core.commands_control import delete, describe, extend, restore, resume, stop
-from samplemind_core.commands_diagnostics import calibrate, errors
+from samplemind_core.commands_diagnostics import calibrate, errors, robustness
 from samplemind_core.commands_experiments import cross_validate, search
 from samplemind_core.commands_finders import find_batch, find_lr
 from samplemind_core.commands_report import report, run_report
@@ -344,31 +344,6 @@ def evaluate(
 
 
 @app.command()
-def robustness(
-    checkpoint: Annotated[str, typer.Argument(metavar="RUN[:best|last|EPOCH]")],
-    dataset: OtherDataset = None,
-    split: Split = "test",
-    clips: Annotated[int, typer.Option(min=1, help="At most so many clips, evenly over the classes.")] = 120,
-    as_json: Json = False,
-) -> None:
-    """Measure accuracy and recall under gain, pitch, tempo, MP3, filters, noise, rooms, silence and cuts."""
-    from samplemind_core.evaluation.probes import PROBES
-
-    with _failing(as_json), _progress() as progress:
-        found = Workspace().robustness(checkpoint, dataset=dataset, split=split, count=clips, progress=progress)
-    if as_json:
-        _print_json({"checkpoint": checkpoint, **found.as_dict()})
-        return
-    clean = f"{found.clean.accuracy:.1%} of {len(found.clip_ids)} clips right when clean"
-    out.print(f"{clean} ({found.split})", markup=False)
-    rows = []
-    for curve in sorted(found.curves, key=lambda curve: curve.worst.accuracy):
-        steps = [f"{PROBES[curve.probe].label(step.level)} {step.accuracy:.1%}" for step in curve.steps]
-        rows.append((curve.title, f"{curve.worst.accuracy:.1%}", ", ".join(steps)))
-    _table(("change", "worst", "steps"), rows)
-
-
-@app.command()
 def compare(
     checkpoints: Annotated[list[str], typer.Argument(metavar="RUN RUN…")],
     dataset: OtherDataset = None,
@@ -451,7 +426,7 @@ def classify(
 
 
 for command in (
-    *(calibrate, errors, report, run_report, cross_validate, search, find_lr, find_batch),
+    *(calibrate, errors, robustness, report, run_report, cross_validate, search, find_lr, find_batch),
     *(stop, resume, extend, describe, delete, restore),
 ):
     app.command()(command)

@@ -1,14 +1,17 @@
-"""What Diagnostics can do without a browser: doubtful labels and calibration."""
+"""What Diagnostics can do without a browser: doubtful labels, calibration and robustness."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from samplemind_core.commands_labels import calibration_rows, doubt_rows, show_calibration, show_doubts
-from samplemind_core.terminal import Json, OtherDataset, Split, err, failing, out, print_json, table
+from samplemind_core.terminal import Json, OtherDataset, Split, err, failing, out, print_json, progress, table
 from samplemind_core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from samplemind_core.evaluation.changed_clips import Curve
 
 SETTLED = ("val", "test")
 """Where calibration is fitted and where it is held against new samples."""
@@ -121,3 +124,35 @@ def calibrate(
             for split, (before, after) in measured.items()
         ],
     )
+
+
+def robustness(
+    checkpoint: Annotated[str, typer.Argument(metavar="RUN[:best|last|EPOCH]")],
+    dataset: OtherDataset = None,
+    split: Split = "test",
+    clips: Annotated[int, typer.Option(min=1, help="At most so many clips, evenly over the classes.")] = 120,
+    as_json: Json = False,
+) -> None:
+    """Measure accuracy and recall under gain, pitch, tempo, MP3, filters, noise, rooms, silence and cuts.
+
+    Where samples have several labels: mean average precision, and average precision and recall of each label.
+    """
+    from samplemind_core.evaluation.label_robustness import LabelRobustness
+    from samplemind_core.evaluation.probes import PROBES
+
+    with failing(as_json), progress() as report:
+        found = Workspace().robustness(checkpoint, dataset=dataset, split=split, count=clips, progress=report)
+    if as_json:
+        print_json({"checkpoint": checkpoint, **found.as_dict()})
+        return
+    clean, count = found.clean.score, len(found.clip_ids)
+    if isinstance(found, LabelRobustness):
+        said = f"mean average precision {clean:.1%} on {count} clips when clean"
+    else:
+        said = f"{clean:.1%} of {count} clips right when clean"
+    out.print(f"{said} ({found.split})", markup=False)
+    rows, curves = [], cast("tuple[Curve[Any], ...]", found.curves)
+    for curve in sorted(curves, key=lambda curve: curve.worst.score):
+        steps = [f"{PROBES[curve.probe].label(step.level)} {step.score:.1%}" for step in curve.steps]
+        rows.append((curve.title, f"{curve.worst.score:.1%}", ", ".join(steps)))
+    table(("change", "worst", "steps"), rows)

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from samplemind_core.evaluation.label_calibration import LabelCalibration
     from samplemind_core.evaluation.label_doubts import LabelDoubts
     from samplemind_core.evaluation.label_errors import LabelErrors
+    from samplemind_core.evaluation.label_robustness import LabelRobustness
     from samplemind_core.evaluation.metrics import Evaluation
     from samplemind_core.evaluation.multi_label import LabelComparison, LabelEvaluation
     from samplemind_core.evaluation.out_of_fold import By
@@ -685,14 +686,12 @@ class Workspace:
         split: str = "test",
         count: int = 120,
         progress: Progress | None = None,
-    ) -> Robustness:
+    ) -> Robustness | LabelRobustness:
         """Return what a checkpoint withstands on at most ``count`` clips, stored or measured now."""
-        from samplemind_core.data.dataset import require_one_label
         from samplemind_core.evaluation.robustness import robustness_of
 
         run, checkpoint = self.resolve(ref)
         found = self.dataset(dataset or run.dataset_id)
-        require_one_label(found, "Robustness")
         return robustness_of(self.store, self.settings, checkpoint, found, split, count, progress)
 
     def behind(self, ref: str) -> tuple[Run | None, Checkpoint | None]:

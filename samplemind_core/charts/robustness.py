@@ -28,8 +28,9 @@ def withstood_figure(
     clean: float,
     clean_interval: tuple[float, float],
     theme: Theme = "light",
+    score: str = "Accuracy",
 ) -> go.Figure:
-    """Draw the accuracy at every level of every change, one row for each, the most harmful on top.
+    """Draw the accuracy, or another score, at every level of every change, one row for each, the most harmful on top.
 
     Parameters
     ----------
@@ -43,6 +44,8 @@ def withstood_figure(
         Accuracy on the unchanged clips, drawn as a line with its interval.
     clean_interval : (low, high)
     theme : {'light', 'dark'}
+    score : str
+        What the fractions are.
 
     Raises
     ------
@@ -57,6 +60,7 @@ def withstood_figure(
         return empty_figure("What the network withstands appears here once it was measured.", theme)
     order = sorted(range(len(titles)), key=lambda row: min(accuracies[row]))
     colors = palette(theme)
+    said = "{:.1%} right" if score == "Accuracy" else score.lower() + " {:.1%}"
     lines, points = (
         [],
         go.Scatter(x=[], y=[], mode="markers", hovertemplate="%{hovertext}<extra></extra>", showlegend=False),
@@ -79,7 +83,7 @@ def withstood_figure(
         for level, (label, share) in enumerate(zip(labels[row], shares, strict=True)):
             x.append(100 * share)
             y.append(place)
-            hover.append(f"{safe(titles[row])} {safe(label)}: {share:.1%} right")
+            hover.append(f"{safe(titles[row])} {safe(label)}: {said.format(share)}")
             custom.append([row, level])
     for line in lines:
         line.x = [100 * share for share in line.x]
@@ -100,7 +104,7 @@ def withstood_figure(
     worst = order[0]
     level = int(np.argmin(accuracies[worst]))
     alt = (
-        f"Accuracy under {len(titles)} changes, {clean:.1%} without any: worst under {titles[worst]} "
+        f"{score} under {len(titles)} changes, {clean:.1%} without any: worst under {titles[worst]} "
         f"{labels[worst][level]} with {accuracies[worst][level]:.1%}."
     )
     result = figure(
@@ -112,7 +116,7 @@ def withstood_figure(
         clickmode="event+select",
         dragmode=False,
         margin={"l": 8, "r": 16, "t": 28, "b": 8},
-        xaxis=axis(theme, "Accuracy (%)", range=[0, 102]),
+        xaxis=axis(theme, f"{score} (%)", range=[0, 102]),
         yaxis=axis(
             theme,
             "",
@@ -144,8 +148,10 @@ def withstood_curve_figure(
     clean_at: int,
     theme: Theme = "light",
     title: str = "",
+    score: str = "Accuracy",
+    by_class: str = "Right, and found per class",
 ) -> go.Figure:
-    """Draw accuracy and each class's recall along the levels of one change.
+    """Draw accuracy and each class's recall, or other scores, along the levels of one change.
 
     Parameters
     ----------
@@ -161,6 +167,8 @@ def withstood_curve_figure(
     theme : {'light', 'dark'}
     title : str
         What is changed.
+    score, by_class : str
+        What the thick line is, and the title of the axis, which the thin ones share.
 
     Raises
     ------
@@ -171,6 +179,7 @@ def withstood_curve_figure(
         raise DataError("Expected as many accuracies, intervals and recalls as levels.", "Take them from one curve.")
     colors = palette(theme)
     places = list(range(len(labels)))
+    right, found = (" right", " found") if score == "Accuracy" else ("", "")
     traces = [
         go.Scatter(
             x=places + places[::-1],
@@ -194,7 +203,7 @@ def withstood_curve_figure(
                 name=safe(name, 18),
                 line={"color": class_color(index, theme), "width": 1.5},
                 marker={"size": 5, "symbol": ("circle", "square", "diamond", "cross", "x", "star")[index % 6]},
-                hovertemplate=f"{safe(name)}: %{{y:.0f}} % found<extra></extra>",
+                hovertemplate=f"{safe(name)}: %{{y:.0f}} %{found}<extra></extra>",
             )
         )
     traces.append(
@@ -205,12 +214,12 @@ def withstood_curve_figure(
             name="all",
             line={"color": colors.accent, "width": 3},
             marker={"size": 8},
-            hovertemplate="all: %{y:.1f} % right<extra></extra>",
+            hovertemplate=f"all: %{{y:.1f}} %{right}<extra></extra>",
         )
     )
     worst = int(np.argmin(accuracy))
     ends = f"{accuracy[clean_at]:.1%} clean, {accuracy[worst]:.1%} at {labels[worst]}"
-    alt = f"Accuracy under {title or 'a change'}: {ends}."
+    alt = f"{score} under {title or 'a change'}: {ends}."
     result = figure(
         traces,
         theme,
@@ -222,7 +231,7 @@ def withstood_curve_figure(
         xaxis=axis(
             theme, title, tickmode="array", tickvals=places, ticktext=[safe(label) for label in labels], showgrid=False
         ),
-        yaxis=axis(theme, "Right, and found per class (%)", range=[0, 103]),
+        yaxis=axis(theme, f"{by_class} (%)", range=[0, 103]),
     )
     result.add_vline(x=clean_at, line={"color": colors.muted, "width": 1, "dash": "dot"})
     return result

@@ -129,7 +129,15 @@ def judge(
     return replace(judged, thresholds=read_info(settings.root / checkpoint.path).thresholds)
 
 
-def _check_kind(several_labels: bool, dataset: Dataset) -> None:
+def check_kind(several_labels: bool, dataset: Dataset) -> None:
+    """Raise :class:`DataError` where a checkpoint names several labels and the clips have one, or the other way round.
+
+    Parameters
+    ----------
+    several_labels : bool
+        Whether the checkpoint names any number of labels.
+    dataset : Dataset
+    """
     if several_labels == dataset.multi_label:
         return
     has = "several labels" if dataset.multi_label else "one label"
@@ -230,7 +238,7 @@ def _compute(
     from samplemind_core.training.predictions import leave_predictions
 
     info = read_info(settings.root / checkpoint.path)
-    _check_kind(info.several_labels, dataset)
+    check_kind(info.several_labels, dataset)
     clips = load_clips(settings.root, store, dataset, info.features, progress)
     device = pick_device(settings.device)
     leave_predictions(store, settings.root, checkpoint, clips, split, info.class_names, device, progress)

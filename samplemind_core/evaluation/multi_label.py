@@ -278,6 +278,36 @@ def compare_labels(
     return tuple(found)
 
 
+def map_intervals(
+    scores: Floats,
+    truth: npt.NDArray[np.bool_],
+    groups: Sequence[Any] | npt.NDArray[Any] | None = None,
+    *,
+    seed: int = 0,
+) -> tuple[tuple[Interval, ...], tuple[Interval, ...]]:
+    """Return 95 % bootstrap intervals of the mAP of several answers, and of its difference from the first's.
+
+    Whole sources are drawn, the same ones for all answers.
+
+    Parameters
+    ----------
+    scores : ndarray of float64, shape (M, N, C)
+        Logits of M answers to the same clips.
+    truth : ndarray of bool, shape (N, C)
+    groups : sequence, shape (N,), optional
+        Source of each clip.
+    seed : int
+    """
+    drawn, num_sources = _resampled_maps(scores, truth, groups, seed)
+    measured = [mean_average_precision(one, truth) or 0.0 for one in scores]
+    own = tuple(_ends(drawn[:, place], measured[place], num_sources, 0.95, floor=0.0) for place in range(len(scores)))
+    against = tuple(
+        _ends(drawn[:, place] - drawn[:, 0], measured[place] - measured[0], num_sources, 0.95, floor=-1.0)
+        for place in range(len(scores))
+    )
+    return own, against
+
+
 def check_label_logits(logits: npt.ArrayLike, targets: npt.ArrayLike) -> tuple[Floats, npt.NDArray[np.bool_]]:
     """Return logits as (N, C) float64 and targets as (N, C) bool, or say what is wrong with them.
 

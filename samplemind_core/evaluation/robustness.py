@@ -8,7 +8,7 @@ with the clean value; whether a fall is more than chance is told by McNemar's ex
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,29 +16,35 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from samplemind_core.errors import DataError, NotFoundError, StoppedError
+from samplemind_core.errors import DataError
+from samplemind_core.evaluation.changed_clips import (
+    Curve,
+    Progress,
+    ShouldStop,
+    curves_of,
+    find_curve,
+    logits_under,
+    sample_clips,
+    windows_of,
+)
 from samplemind_core.evaluation.comparison import mcnemar_exact
-from samplemind_core.evaluation.metrics import Interval, plain, wilson_interval
+from samplemind_core.evaluation.judging import check_kind, in_split
+from samplemind_core.evaluation.label_robustness import LabelRobustness, measure_label_robustness
+from samplemind_core.evaluation.metrics import Interval, plain, softmax, wilson_interval
 from samplemind_core.evaluation.probes import PROBES, Probe
 from samplemind_core.files import write_atomic
 
 if TYPE_CHECKING:
     import torch
 
-    from samplemind_core.audio.features import LogMel
     from samplemind_core.config import FeatureConfig
     from samplemind_core.models import AudioClassifier
     from samplemind_core.settings import Settings
-    from samplemind_core.store import Checkpoint, Clip, Dataset, Store
+    from samplemind_core.store import Checkpoint, Dataset, Store
     from samplemind_core.tasks import TaskContext
 
-Progress = Callable[[int, int | None, str], None]
-ShouldStop = Callable[[], bool]
-
 DEFAULT_CLIPS = 120
-SEED = 0
 VERSION = 1
-_BATCH = 30
 
 
 @dataclass(frozen=True)
@@ -74,20 +80,10 @@ class Step:
     said: tuple[int, ...]
     sure: tuple[float, ...]
 
-
-@dataclass(frozen=True)
-class Curve:
-    """One probe at all of its levels, from the mildest on."""
-
-    probe: str
-    title: str
-    unit: str
-    steps: tuple[Step, ...]
-
     @property
-    def worst(self) -> Step:
-        """The step of the lowest accuracy."""
-        return min(self.steps, key=lambda step: step.accuracy)
+    def score(self) -> float:
+        """What curves are drawn of: the accuracy."""
+        return self.accuracy
 
 
 @dataclass(frozen=True)
@@ -116,7 +112,7 @@ class Robustness:
     targets: tuple[int, ...]
     class_names: tuple[str, ...]
     clean: Step
-    curves: tuple[Curve, ...]
+    curves: tuple[Curve[Step], ...]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as plain JSON types."""
@@ -135,12 +131,9 @@ class Robustness:
         }
         return cls(**tuples, clean=_step(fields["clean"]), curves=curves)
 
-    def curve(self, probe: str) -> Curve:
+    def curve(self, probe: str) -> Curve[Step]:
         """Return the curve of a probe; raise :class:`NotFoundError` if it was not measured."""
-        found = next((curve for curve in self.curves if curve.probe == probe), None)
-        if found is None:
-            raise NotFoundError(f"There is no curve '{probe}'.", f"Choose one of: {', '.join(PROBES)}.")
-        return found
+        return find_curve(self.curves, probe)
 
     def broken_clips(self, step: Step) -> list[tuple[int, int, float]]:
         """Return clips that a step breaks as (clip id, class given, its probability), the surest first."""
@@ -161,31 +154,6 @@ def _step(fields: dict[str, Any]) -> Step:
     return Step(**values)
 
 
-def sample_clips(clips: Sequence[Clip], class_names: Sequence[str], count: int, seed: int = SEED) -> list[Clip]:
-    """Return ``count`` clips, evenly over the classes as far as they last, the same ones every time.
-
-    Parameters
-    ----------
-    clips : sequence of Clip
-        Those with another label than ``class_names`` are passed over.
-    class_names : sequence of str
-    count : int
-        All clips if there are fewer.
-    seed : int
-    """
-    rng = np.random.default_rng(seed)
-    stacks = []
-    for name in class_names:
-        rows = [clip for clip in clips if clip.label == name]
-        stacks.append([rows[place] for place in rng.permutation(len(rows))])
-    taken: list[Clip] = []
-    while len(taken) < count and any(stacks):
-        for stack in stacks:
-            if stack and len(taken) < count:
-                taken.append(stack.pop())
-    return sorted(taken, key=lambda clip: clip.row)
-
-
 def measure_robustness(
     model: AudioClassifier,
     features: FeatureConfig,
@@ -199,100 +167,34 @@ def measure_robustness(
     device: str | torch.device = "cpu",
     progress: Progress | None = None,
     should_stop: ShouldStop | None = None,
-) -> tuple[Step, tuple[Curve, ...]]:
+) -> tuple[Step, tuple[Curve[Step], ...]]:
     """Return the clean step and one curve for each probe.
 
     Parameters
     ----------
-    model : AudioClassifier
-        In evaluation mode, on ``device``.
-    features : FeatureConfig
-        Its front end.
-    windows : ndarray of float32, shape (N, num_samples)
-        The clips as :func:`~samplemind_core.audio.window.fit_window` gives them.
     targets : ndarray of int64, shape (N,)
     num_classes : int
-    seeds : sequence of int, optional
-        Of each clip's own noise; its place by default.
     temperature : float
         Divides the logits.
-    probes : sequence of Probe, optional
-        All by default.
-    progress : callable, optional
-        Called with (steps done, steps in all, what).
-    should_stop : callable, optional
-        Asked before each step.
 
-    Raises
-    ------
-    DataError
-        If there are no clips.
-    StoppedError
-        If it was stopped.
+    Further parameters and errors are those of :func:`~samplemind_core.evaluation.changed_clips.logits_under`.
     """
-    from samplemind_core.audio.features import LogMel
-
-    if len(windows) == 0:
-        raise DataError("There is no clip to change and listen to.", "Choose a split that holds some.")
-    chosen = list(PROBES.values()) if probes is None else list(probes)
-    front_end = LogMel(features).to(device)
-    noises = range(len(windows)) if seeds is None else seeds
-    rate = features.sample_rate_hz
-    total = 1 + sum(len(probe.levels_at(rate)) for probe in chosen)
-    done = 0
-
-    def tell(what: str) -> None:
-        nonlocal done
-        if should_stop is not None and should_stop():
-            raise StoppedError("Measuring was stopped.", "Start it again when you like.")
-        if progress is not None:
-            progress(done, total, what)
-        done += 1
-
-    tell("Listening to the clean samples")
-    clean_said, clean_sure = _answers(model, front_end, windows, noises, None, 0.0, temperature, device)
-    clean = _judged(0.0, clean_said, clean_sure, clean_said, targets, num_classes)
-    curves = []
-    for probe in chosen:
-        steps = []
-        for level in probe.levels_at(rate):
-            tell(f"Listening under {probe.title.lower()}")
-            said, sure = _answers(model, front_end, windows, noises, probe, level, temperature, device)
-            steps.append(_judged(level, said, sure, clean_said, targets, num_classes))
-        if steps:
-            curves.append(Curve(probe.name, probe.title, probe.unit, tuple(steps)))
-    return clean, tuple(curves)
-
-
-def _answers(
-    model: AudioClassifier,
-    front_end: LogMel,
-    windows: npt.NDArray[np.float32],
-    seeds: Sequence[int],
-    probe: Probe | None,
-    level: float,
-    temperature: float,
-    device: str | torch.device,
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Return the class (N,) that each clip is given and its probability (N,)."""
-    import torch
-
-    from samplemind_core.evaluation.probes import changed
-
-    said, sure = np.zeros(len(windows), np.int64), np.zeros(len(windows))
-    # Sounds of about one length together: silence behind them is then cheap.
-    order = np.argsort([len(np.trim_zeros(window, "b")) for window in windows], kind="stable")
-    for start in range(0, len(windows), _BATCH):
-        rows = order[start : start + _BATCH]
-        batch = windows[rows]
-        if probe is not None:
-            batch = changed(probe, batch, front_end.config, level, [seeds[row] for row in rows])
-        with torch.inference_mode():
-            logits = model(front_end(torch.from_numpy(batch).to(device)))
-            probs = torch.softmax(logits.double() / temperature, dim=1)
-        best = probs.max(dim=1)
-        said[rows], sure[rows] = best.indices.cpu().numpy(), best.values.cpu().numpy()
-    return said, sure
+    clean_said: npt.NDArray[np.int64] | None = None
+    clean: Step | None = None
+    steps: dict[str, list[Step]] = {}
+    for probe, level, logits in logits_under(
+        model, features, windows, seeds=seeds, probes=probes, device=device, progress=progress, should_stop=should_stop
+    ):
+        probs = softmax(logits / temperature)
+        said, sure = probs.argmax(axis=1), probs.max(axis=1)
+        clean_said = said if clean_said is None else clean_said
+        step = _judged(level, said, sure, clean_said, targets, num_classes)
+        if probe is None:
+            clean = step
+        else:
+            steps.setdefault(probe.name, []).append(step)
+    assert clean is not None
+    return clean, curves_of(steps)
 
 
 def _judged(
@@ -329,13 +231,14 @@ def robustness_file(root: Path, checkpoint: Checkpoint, dataset_id: str, split: 
 
 def stored_robustness(
     root: Path, checkpoint: Checkpoint, dataset: Dataset, split: str, count: int
-) -> Robustness | None:
+) -> Robustness | LabelRobustness | None:
     """Return what was measured before for this checkpoint and dataset, or None."""
     try:
         fields = json.loads(robustness_file(root, checkpoint, dataset.id, split, count).read_text(encoding="utf-8"))
         made_from = fields.pop("made_from")
         same = made_from == [VERSION, checkpoint.created_at, dataset.fingerprint]
-        return Robustness.from_dict(fields) if same else None
+        kind = LabelRobustness if dataset.multi_label else Robustness
+        return kind.from_dict(fields) if same else None
     except (OSError, ValueError, KeyError, TypeError):
         return None  # not measured yet, or damaged: measured anew
 
@@ -349,7 +252,7 @@ def robustness_of(
     count: int = DEFAULT_CLIPS,
     progress: Progress | None = None,
     should_stop: ShouldStop | None = None,
-) -> Robustness:
+) -> Robustness | LabelRobustness:
     """Return what a checkpoint withstands on a sample of a split, stored or measured now and stored.
 
     Parameters
@@ -357,12 +260,13 @@ def robustness_of(
     split : str
         ``train``, ``val``, ``test``, ``fold:NAME`` or ``all``.
     count : int
-        At most so many clips; see :func:`sample_clips`.
+        At most so many clips; see :func:`~samplemind_core.evaluation.changed_clips.sample_clips`.
 
     Raises
     ------
     DataError
-        If the dataset holds no audio, or no clip that the checkpoint could name.
+        If the dataset holds no audio, or no clip that the checkpoint could name, or if the checkpoint names one
+        label and the clips have several, or the other way round.
     AudioError
         If a clip's file can no longer be read.
     StoppedError
@@ -371,8 +275,7 @@ def robustness_of(
     found = stored_robustness(settings.root, checkpoint, dataset, split, count)
     if found is not None:
         return found
-    from samplemind_core.audio.decode import decode
-    from samplemind_core.audio.window import fit_window
+    from samplemind_core.data.dataset import multi_hot
     from samplemind_core.data.incoming import dataset_folder
     from samplemind_core.training.checkpoints import load_model
     from samplemind_core.training.device import pick_device
@@ -384,12 +287,12 @@ def robustness_of(
         )
     device = pick_device(settings.device)
     model, info = load_model(settings.root / checkpoint.path, device)
-    kind, _, fold = split.partition(":")
+    check_kind(info.several_labels, dataset)
+    known = set(info.class_names)
     clips = [
         clip
         for clip in store.datasets.clips(dataset.id)
-        if clip.label in info.class_names
-        and (split == "all" or (clip.fold == fold if kind == "fold" else clip.split == split))
+        if known.intersection(clip.class_labels) and in_split(clip, split)
     ]
     taken = sample_clips(clips, info.class_names, count)
     if not taken:
@@ -397,36 +300,39 @@ def robustness_of(
             f"Dataset '{dataset.name}' has no clip in '{split}' that this checkpoint could name.",
             "Choose another split or dataset.",
         )
-    folder, rate = dataset_folder(settings.root, dataset.id), info.features.sample_rate_hz
-    windows = np.stack(
-        [
-            fit_window(decode(folder / (clip.file or ""), rate, name=clip.name).waveform, info.features)[0]
-            for clip in taken
-        ]
-    )
-    targets = np.array([info.class_names.index(clip.label) for clip in taken], dtype=np.int64)
-    clean, curves = measure_robustness(
-        model,
-        info.features,
-        windows,
-        targets,
-        len(info.class_names),
-        seeds=[clip.id or 0 for clip in taken],
-        temperature=info.temperature,
-        device=device,
-        progress=progress,
-        should_stop=should_stop,
-    )
-    result = Robustness(
-        ref_epoch=checkpoint.epoch,
-        split=split,
-        num_available=len(clips),
-        clip_ids=tuple(clip.id or 0 for clip in taken),
-        targets=tuple(targets.tolist()),
-        class_names=info.class_names,
-        clean=clean,
-        curves=curves,
-    )
+    windows = windows_of(dataset_folder(settings.root, dataset.id), taken, info.features)
+    heard: dict[str, Any] = {
+        "seeds": [clip.id or 0 for clip in taken],
+        "probes": list(PROBES.values()),
+        "device": device,
+        "progress": progress,
+        "should_stop": should_stop,
+    }
+    common: dict[str, Any] = {
+        "ref_epoch": checkpoint.epoch,
+        "split": split,
+        "num_available": len(clips),
+        "clip_ids": tuple(clip.id or 0 for clip in taken),
+        "class_names": info.class_names,
+    }
+    result: Robustness | LabelRobustness
+    if dataset.multi_label:
+        truth = multi_hot([clip.labels for clip in taken], info.class_names)
+        sources = [clip.source for clip in taken]
+        clean, curves = measure_label_robustness(
+            model, info.features, windows, truth, info.thresholds, sources, **heard
+        )
+        labels = tuple(tuple(np.flatnonzero(row).tolist()) for row in truth)
+        result = LabelRobustness(
+            **common, num_sources=len(set(sources)), labels=labels, thresholds=info.thresholds, clean=clean,
+            curves=curves,
+        )  # fmt: skip
+    else:
+        targets = np.array([info.class_names.index(clip.label) for clip in taken], dtype=np.int64)
+        one, lines = measure_robustness(
+            model, info.features, windows, targets, len(info.class_names), temperature=info.temperature, **heard
+        )
+        result = Robustness(**common, targets=tuple(targets.tolist()), clean=one, curves=lines)
     content = result.as_dict() | {"made_from": [VERSION, checkpoint.created_at, dataset.fingerprint]}
     path = robustness_file(settings.root, checkpoint, dataset.id, split, count)
     write_atomic(path, json.dumps(content).encode())
@@ -447,4 +353,5 @@ def run_robustness(context: TaskContext) -> dict[str, Any]:
         context.progress,
         context.should_stop,
     )
-    return {"num_clips": len(found.clip_ids), "accuracy": found.clean.accuracy}
+    score = "mean_ap" if isinstance(found, LabelRobustness) else "accuracy"
+    return {"num_clips": len(found.clip_ids), score: found.clean.score}

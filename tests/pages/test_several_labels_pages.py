@@ -7,6 +7,7 @@ import html
 import io
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,12 @@ import soundfile as sf
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from several import THRESHOLDS, add_several
+from several import NAMES, THRESHOLDS, add_several, targets
 
 from samplemind_core.data.editing import Editor
+from samplemind_core.evaluation.changed_clips import Curve
+from samplemind_core.evaluation.label_robustness import LabelRobustness, LabelStep
+from samplemind_core.evaluation.robustness import VERSION, robustness_file
 from samplemind_core.workspace import Workspace
 
 
@@ -74,11 +78,46 @@ def test_thresholds_say_what_they_were_chosen_on(layers, visit):
     assert "40 validation samples" in text(app)
 
 
-def test_what_is_not_measured_says_so(layers, visit):
-    app = visit("diagnostics", dataset="d9", split="test", a="s1:best", section="robustness")
+def leave_robustness(layers: Workspace) -> None:
+    """Leave what the second run withstands: a low pass takes the claps away, and gain does nothing."""
+    _, checkpoint = layers.resolve("s2:best")
+    ids = tuple(int(clip_id) for clip_id in layers.judge("s2", split="test").clip_ids)
+    labels = tuple(tuple(np.flatnonzero(row).tolist()) for row in targets())
+    heard = tuple(tuple((place, 0.9) for place in own) for own in labels)
+    deaf = tuple(tuple((place, 0.9 if place else 0.01) for place in own) for own in labels)
+    clean = LabelStep(0.0, 1.0, (0.9, 1.0), 0.0, (0.0, 0.0), (1.0, 1.0, 1.0), (1.0, 1.0, 1.0), 0, 0, 1.0, heard)
+    dull = LabelStep(
+        1_000, 0.7, (0.6, 0.8), -0.3, (-0.4, -0.2), (0.1, 1.0, 1.0), (0.0, 1.0, 1.0), 6, 0, 0.03, deaf
+    )  # fmt: skip
+    curves = (Curve("gain", "Gain", "dB", (replace(clean, level=6),)), Curve("low_pass", "Low pass", "Hz", (dull,)))
+    found = LabelRobustness(2, "test", 16, 8, ids, labels, NAMES, THRESHOLDS, clean, curves)
+    dataset = layers.dataset("d9")
+    path = robustness_file(layers.root, checkpoint, dataset.id, "test", 120)
+    path.parent.mkdir(parents=True)
+    made_from = {"made_from": [VERSION, checkpoint.created_at, dataset.fingerprint]}
+    path.write_text(json.dumps(found.as_dict() | made_from))
+
+
+def test_what_it_withstands_and_a_run_against_it(layers, visit):
+    leave_robustness(layers)
+    app = visit("diagnostics", dataset="d9", split="test", a="s2:best", b="", section="robustness")
     assert not app.exception
-    assert not app.error
-    assert any("any number of labels" in caption.value for caption in app.caption)
+    assert not app.error, app.error[0].value
+    seen = text(app)
+    assert "Clean: mean average precision 100.0 %" in seen
+    assert "Mean average precision −30.0 points against clean" in seen
+    assert "6 samples with more labels wrong" in seen
+    assert app.selectbox(key="withstood-probe").value == "low_pass"
+    figure = json.loads(app.get("plotly_chart")[-1].proto.spec)
+    assert {trace.get("name") for trace in figure["data"]} >= {"clap", "kick", "snare", "all"}
+    next(one for one in app.segmented_control if one.key == "withstood-by").set_value("recall").run()
+    assert not app.exception
+    figure = json.loads(app.get("plotly_chart")[-1].proto.spec)
+    assert next(trace for trace in figure["data"] if trace.get("name") == "clap")["y"] == [100.0, 0.0]
+    app.button(key="withstood-train").click().run()
+    assert not app.exception
+    (run,) = [run for run in layers.runs("d9") if run.status == "queued"]
+    assert run.config["augment"]["band_limit_hz"] == 1_000
 
 
 def test_a_doubted_label_is_kept_or_accepted(layers, visit, monkeypatch):

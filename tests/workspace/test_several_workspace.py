@@ -144,7 +144,6 @@ def test_what_needs_one_label_refuses_in_words(space):
     for ask in (
         lambda: space.calibrate("first"),
         lambda: space.calibration("first"),
-        lambda: space.robustness("first"),
     ):
         with pytest.raises(DataError, match="several"):
             ask()
@@ -211,3 +210,31 @@ def test_the_report_of_a_run(space, monkeypatch, tmp_path):
     assert "mean average precision" in text
     assert "Named from" in text
     assert "Exactly the right labels" in text
+
+
+def test_what_it_withstands_is_measured_label_by_label(space, monkeypatch):
+    from samplemind_core.evaluation import robustness
+    from samplemind_core.evaluation.label_robustness import LabelRobustness
+    from samplemind_core.evaluation.probes import PROBES
+
+    monkeypatch.setenv("SAMPLEMIND_WORKSPACE", str(space.settings.root))
+    monkeypatch.setattr(robustness, "PROBES", {name: PROBES[name] for name in ("gain", "low_pass")})
+    num_test = len(space.store.datasets.clips(space.dataset("tones").id, split="test"))
+    found = space.robustness("first", count=500)
+    assert len(found.clip_ids) == found.num_available == num_test
+    judged = space.evaluate("first")
+    assert found.clean.mean_ap == pytest.approx(judged.mean_ap, abs=1e-6)
+    assert found.clean.interval == pytest.approx(judged.mean_ap_interval, abs=1e-6)
+    assert found.clean.recall == pytest.approx([row.recall for row in judged.per_class])
+    assert (found.clean.difference, found.clean.broken, found.clean.fixed) == (0.0, 0, 0)
+    assert [curve.probe for curve in found.curves] == ["gain", "low_pass"]
+    worst = found.curve("low_pass").worst
+    assert LabelRobustness.from_dict(json.loads(json.dumps(found.as_dict()))) == found
+
+    monkeypatch.setattr(robustness, "measure_label_robustness", lambda *_args, **_kwargs: pytest.fail("again"))
+    told = CliRunner().invoke(app, ["robustness", "first", "--clips", "500"])
+    assert f"on {num_test} clips when clean" in told.stdout
+    told = CliRunner().invoke(app, ["robustness", "first", "--clips", "500", "--json"])
+    assert json.loads(told.stdout)["curves"][1]["steps"][-1]["average_precision"] == pytest.approx(
+        worst.average_precision
+    )

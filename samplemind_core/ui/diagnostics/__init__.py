@@ -29,7 +29,7 @@ class Section:
     needs_network : bool
         Whether it looks into a network, which the mean of several or a cross-validation is not.
     several : str
-        The module that draws it where samples have several labels; or, as a sentence, why nothing is drawn.
+        The module that draws it where samples have several labels.
     """
 
     slug: str
@@ -41,16 +41,11 @@ class Section:
     def draw(self, picked: Picked) -> None:
         """Draw the section for what was picked."""
         module = self.several if picked.several_labels else self.slug
-        if module.endswith("."):
-            st.caption(module)
-            return
         if self.needs_network and not picked.single:
             st.caption("This looks into one network. Choose a checkpoint above, not only a cross-validation.")
             return
         importlib.import_module(f"{__name__}.{module}").draw(picked)
 
-
-_NEEDS_ONE = "needs one answer per sample; this checkpoint names any number of labels."
 
 SECTIONS: tuple[Section, ...] = (
     Section("overview", "Overview", ":material/balance:", several="several_overview"),
@@ -60,9 +55,7 @@ SECTIONS: tuple[Section, ...] = (
     Section("thresholds", "Thresholds", ":material/tune:", several="several_thresholds"),
     Section("slices", "Slices", ":material/pie_chart:", several="slices"),
     Section("embedding", "Map", ":material/scatter_plot:", needs_network=True, several="embedding"),
-    Section("robustness", "Robustness", ":material/shield:", needs_network=True, several=(
-        f"What a checkpoint withstands is measured by its accuracy, which {_NEEDS_ONE}"
-    )),
+    Section("robustness", "Robustness", ":material/shield:", needs_network=True, several="several_robustness"),
     Section("why", "Why", ":material/psychology_alt:", needs_network=True, several="why"),
     Section("report", "Report", ":material/download:", several="report"),
 )  # fmt: skip

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import streamlit as st
 
@@ -17,8 +18,13 @@ from samplemind_core.ui.state import error_boundary, owner, theme, workspace
 from samplemind_core.ui.task_progress import live_tasks
 
 if TYPE_CHECKING:
-    from samplemind_core.evaluation.robustness import Curve, Robustness, Step
+    from samplemind_core.evaluation.changed_clips import Curve, Scored
+    from samplemind_core.evaluation.label_robustness import LabelRobustness
+    from samplemind_core.evaluation.robustness import Robustness, Step
     from samplemind_core.store import Task
+
+S = TypeVar("S", bound="Scored")
+Withstood = TypeVar("Withstood", "Robustness", "LabelRobustness")
 
 COUNTS = (60, 120, 240, 600)
 MAX_HEARD = 8
@@ -26,6 +32,13 @@ MAX_HEARD = 8
 
 def draw(picked: Picked) -> None:
     """Draw the section."""
+    from samplemind_core.evaluation.robustness import Robustness
+
+    withstood(picked, Robustness, _draw)
+
+
+def withstood(picked: Picked, kind: type[Withstood], drawing: Callable[[Picked, PickedModel, Withstood], None]) -> None:
+    """Draw the choice of a model and how many samples, and what was measured of them; or the way to measure it."""
     if picked.dataset.kind == "features":
         st.caption("Sounds are changed and listened to here; this dataset holds ready-made spectrograms without them.")
         return
@@ -42,17 +55,19 @@ def draw(picked: Picked) -> None:
             help="So many at most, evenly over the classes, and always the same ones. More make narrower intervals.",
         ) or 120  # fmt: skip
     found = _measured(picked, model, count)
-    if found is not None:
-        # Choosing a step or a class draws this part anew, not the page around it.
-        st.fragment(lambda: _boundary(picked, model, found))()
+    if found is None:
+        return
+    assert isinstance(found, kind)
+
+    def draw_found() -> None:
+        with error_boundary():
+            drawing(picked, model, found)
+
+    # Choosing a step or a class draws this part anew, not the page around it.
+    st.fragment(draw_found)()
 
 
-def _boundary(picked: Picked, model: PickedModel, found: Robustness) -> None:
-    with error_boundary():
-        _draw(picked, model, found)
-
-
-def _measured(picked: Picked, model: PickedModel, count: int) -> Robustness | None:
+def _measured(picked: Picked, model: PickedModel, count: int) -> Robustness | LabelRobustness | None:
     """Return what was measured; None where it is still to be, which is then offered or shown."""
     from samplemind_core.evaluation.robustness import stored_robustness
 
@@ -82,21 +97,38 @@ def _measured(picked: Picked, model: PickedModel, count: int) -> Robustness | No
 
 
 def _draw(picked: Picked, model: PickedModel, found: Robustness) -> None:
+    low, high = found.clean.interval
+    st.caption(
+        f"{sampled(found)} Clean: {words.percent(found.clean.accuracy)} right ({words.percent(low)} to "
+        f"{words.percent(high)})."
+    )
+    at_a_glance(model, found, "Accuracy")
+    curve, step = choice(found.curves)
+    with st.container(border=True):
+        _curve(found, curve)
+    with st.container(border=True):
+        _broken(picked, model, found, curve, step)
+    with st.container(border=True):
+        remedy_card(model, curve, step)
+
+
+def sampled(found: Robustness | LabelRobustness) -> str:
+    """Return how many samples of how many were listened to, as a sentence."""
+    of = "" if len(found.clip_ids) == found.num_available else f" of {found.num_available:,}"
+    return f"{words.plural(len(found.clip_ids), 'sample')}{of}, the same in every row."
+
+
+def at_a_glance(model: PickedModel, found: Robustness | LabelRobustness, score: str) -> None:
+    """Draw the score under every step of every change, each of which can be clicked."""
     from samplemind_core.charts.robustness import withstood_figure
     from samplemind_core.evaluation.probes import PROBES
 
-    low, high = found.clean.interval
-    of = "" if len(found.clip_ids) == found.num_available else f" of {found.num_available:,}"
-    st.caption(
-        f"{words.plural(len(found.clip_ids), 'sample')}{of}, the same in every row. Clean: "
-        f"{words.percent(found.clean.accuracy)} right ({words.percent(low)} to {words.percent(high)})."
-    )
     titles = [PROBES[curve.probe].title for curve in found.curves]
     labels = [[PROBES[curve.probe].label(step.level) for step in curve.steps] for curve in found.curves]
-    shares = [[step.accuracy for step in curve.steps] for curve in found.curves]
+    shares = [[step.score for step in curve.steps] for curve in found.curves]
     with st.container(border=True):
         parts.section("What it withstands")
-        chart = withstood_figure(titles, labels, shares, found.clean.accuracy, found.clean.interval, theme())
+        chart = withstood_figure(titles, labels, shares, found.clean.score, found.clean.interval, theme(), score)
         parts.figure(chart, key=f"withstood-{model.name}", on_click=lambda: _take(model.name, found))
         st.caption(
             "One point for each step. Orange diamonds lie below the interval of the clean value. Click one to look "
@@ -106,16 +138,9 @@ def _draw(picked: Picked, model: PickedModel, found: Robustness) -> None:
         left_out = [probe.title for name, probe in PROBES.items() if name not in done]
         if left_out:
             st.caption(f"Not possible at this network's sample rate: {', '.join(left_out)}.")
-    curve, step = _choice(found)
-    with st.container(border=True):
-        _curve(found, curve)
-    with st.container(border=True):
-        _broken(picked, model, found, curve, step)
-    with st.container(border=True):
-        _remedy(picked, model, curve, step)
 
 
-def _take(name: str, found: Robustness) -> None:
+def _take(name: str, found: Robustness | LabelRobustness) -> None:
     """Take the step that was clicked."""
     points = st.session_state[f"withstood-{name}"]["selection"]["points"]
     if points and points[0].get("customdata"):
@@ -124,18 +149,19 @@ def _take(name: str, found: Robustness) -> None:
         st.session_state.update({"withstood-probe": curve.probe, "withstood-level": curve.steps[int(level)].level})
 
 
-def _choice(found: Robustness) -> tuple[Curve, Step]:
-    """Draw the choice of a change and its step; the most harmful by default."""
+def choice(curves: tuple[Curve[S], ...]) -> tuple[Curve[S], S]:
+    """Draw the choice of a change and its step and return both; the most harmful by default."""
+    from samplemind_core.evaluation.changed_clips import find_curve
     from samplemind_core.evaluation.probes import PROBES
 
-    names = [curve.probe for curve in found.curves]
+    names = [curve.probe for curve in curves]
     if st.session_state.get("withstood-probe") not in names:
-        worst = min(found.curves, key=lambda curve: curve.worst.accuracy)
+        worst = min(curves, key=lambda curve: curve.worst.score)
         st.session_state["withstood-probe"] = worst.probe
     left, right = st.columns(2)
     with left:
         name = st.selectbox("Change", names, format_func=lambda name: PROBES[name].title, key="withstood-probe")
-    curve = found.curve(name)
+    curve = find_curve(curves, name)
     levels = [step.level for step in curve.steps]
     if st.session_state.get("withstood-level") not in levels:
         st.session_state["withstood-level"] = curve.worst.level
@@ -144,16 +170,13 @@ def _choice(found: Robustness) -> tuple[Curve, Step]:
     return curve, curve.steps[levels.index(level)]
 
 
-def _curve(found: Robustness, curve: Curve) -> None:
+def _curve(found: Robustness, curve: Curve[Step]) -> None:
     from samplemind_core.charts.robustness import withstood_curve_figure
     from samplemind_core.evaluation.probes import PROBES
 
     probe = PROBES[curve.probe]
     parts.section(probe.title)
-    before = sum(step.level in probe.levels[: probe.clean_at] for step in curve.steps)
-    steps = [*curve.steps[:before], found.clean, *curve.steps[before:]]
-    labels = [probe.label(step.level) for step in steps]
-    labels[before] = "clean"
+    steps, labels, before = with_clean(curve, found.clean)
     recall = {name: [step.recall[place] for step in steps] for place, name in enumerate(found.class_names)}
     accuracy, intervals = [step.accuracy for step in steps], [step.interval for step in steps]
     chart = withstood_curve_figure(labels, accuracy, intervals, recall, before, theme(), probe.title)
@@ -163,34 +186,57 @@ def _curve(found: Robustness, curve: Curve) -> None:
     )
 
 
-def _broken(picked: Picked, model: PickedModel, found: Robustness, curve: Curve, step: Step) -> None:
+def with_clean(curve: Curve[S], clean: S) -> tuple[list[S], list[str], int]:
+    """Return the steps of a change with the clean one where it belongs, their names, and its place."""
+    from samplemind_core.evaluation.probes import PROBES
+
+    probe = PROBES[curve.probe]
+    before = sum(step.level in probe.levels[: probe.clean_at] for step in curve.steps)
+    steps = [*curve.steps[:before], clean, *curve.steps[before:]]
+    labels = [probe.label(step.level) for step in steps]
+    labels[before] = "clean"
+    return steps, labels, before
+
+
+def _broken(picked: Picked, model: PickedModel, found: Robustness, curve: Curve[Step], step: Step) -> None:
     """Draw the samples that a step breaks, clean and changed."""
     from samplemind_core.evaluation.probes import PROBES
 
     label = PROBES[curve.probe].label(step.level)
     parts.section(f"Broken by {curve.title.lower()}, {label}")
-    chance = "more than chance" if step.p_value < 0.05 else "no more than chance might do"
-    st.caption(
-        f"{words.plural(step.broken, 'sample')} broken, {step.fixed:,} fixed: {chance} "
-        f"(exact McNemar p {'< 0.001' if step.p_value < 0.001 else f'= {step.p_value:.3f}'})."
-    )
-    rows = found.broken_clips(step)[:MAX_HEARD]
-    sounds = []
-    for clip_id, said, sure in rows:
+    st.caption(f"{words.plural(step.broken, 'sample')} broken, {step.fixed:,} fixed: {chance(step.p_value)}.")
+    rows = [
+        (clip_id, f"{found.class_names[said]} {words.confidence(sure)}")
+        for clip_id, said, sure in found.broken_clips(step)
+    ]
+    hear_pairs(picked, model, curve.probe, step.level, rows)
+
+
+def chance(p_value: float, test: str = "exact McNemar") -> str:
+    """Return whether as many broken against as few fixed is more than chance, in words."""
+    told = "more than chance" if p_value < 0.05 else "no more than chance might do"
+    return f"{told} ({test} p {'< 0.001' if p_value < 0.001 else f'= {p_value:.3f}'})"
+
+
+def hear_pairs(picked: Picked, model: PickedModel, probe: str, level: float, rows: list[tuple[int, str]]) -> None:
+    """Draw samples, by id, clean and changed, with what is said of the changed one, to play."""
+    from samplemind_core.evaluation.probes import PROBES
+
+    label, sounds = PROBES[probe].label(level), []
+    for clip_id, answer in rows[:MAX_HEARD]:
         clip = picked.clips.get(clip_id)
         if clip is None:
             continue  # taken out of the dataset since
         try:
-            changed = _changed(model, clip_id, curve.probe, step.level, (*stamp(model.ref), clip_id))
+            changed = _changed(model, clip_id, probe, level, (*stamp(model.ref), clip_id))
         except SampleMindError as error:
             st.caption(f"{parts.safe(clip.name)} cannot be played: {parts.safe(error.problem)}")
             continue
-        answer = f"{found.class_names[said]} {words.confidence(sure)}"
         short = clip.name.rsplit("/", 1)[-1]
-        sounds.append(Sound(clip_url(clip_id), short, (f"clean: {clip.label}",)))
+        sounds.append(Sound(clip_url(clip_id), short, (f"clean: {clip.shown_label}",)))
         sounds.append(Sound(changed, f"{label}: {answer}", (short,)))
     if sounds:
-        player_list(sounds, key=f"withstood-broken-{curve.probe}-{step.level}")
+        player_list(sounds, key=f"withstood-broken-{probe}-{level}")
 
 
 @st.cache_data(max_entries=200, show_spinner=False)
@@ -213,7 +259,7 @@ def _changed(_model: PickedModel, clip_id: int, probe: str, level: float, key: t
     return wav_url(to_wav(sound if len(sound) else window[:1], rate))
 
 
-def _remedy(picked: Picked, model: PickedModel, curve: Curve, step: Step) -> None:
+def remedy_card(model: PickedModel, curve: Curve[S], step: S) -> None:
     """Draw what training could do about a change, and start it."""
     from samplemind_core.evaluation.probes import PROBES, remedy
 
