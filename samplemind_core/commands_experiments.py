@@ -13,6 +13,7 @@ from samplemind_core.terminal import Json, ctrl_c, err, failing, out, print_json
 from samplemind_core.workspace import Workspace
 
 FOLLOW_S = 0.5
+_TITLES = {"mean_ap": "mean average precision", "exact": "exactly the right labels"}
 
 Preset = Annotated[str, typer.Option(help="Where the settings start from.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="Any setting as key=value; repeatable.")]
@@ -32,7 +33,6 @@ def cross_validate(
 ) -> None:
     """Train once per fold and judge each fold by the network that never heard it; Ctrl-C stops, --resume goes on."""
     from samplemind_core.config import build_config, parse_assignments
-    from samplemind_core.evaluation.cross_validation import SCORES
 
     with failing(as_json):
         if by not in ("auto", "folds", "groups"):
@@ -59,26 +59,26 @@ def cross_validate(
     if as_json:
         print_json({"run": run.as_dict(), **found.as_dict()})
         return
+    titles = {score: _TITLES.get(score) or score.replace("_", " ").replace("f1", "F1") for score in found.scores}
     table(
-        ("fold", "clips", "accuracy", "95 % interval", "balanced accuracy", "macro F1"),
+        ("fold", "clips", titles[found.scores[0]], "95 % interval", *(titles[score] for score in found.scores[1:])),
         [
             (
                 fold.name,
                 fold.num_clips,
-                f"{fold.accuracy:.1%}",
-                "{:.1%} to {:.1%}".format(*fold.accuracy_interval),
-                f"{fold.balanced_accuracy:.1%}",
-                f"{fold.macro_f1:.3f}",
+                f"{fold.score:.1%}",
+                "–" if fold.interval is None else "{:.1%} to {:.1%}".format(*fold.interval),
+                *(f"{getattr(fold, score):.1%}" for score in found.scores[1:]),
             )
             for fold in found.folds
         ],
     )
-    for score in SCORES:
+    for score, title in titles.items():
         low, high = found.intervals[score]
-        title = score.replace("_", " ").capitalize().replace("f1", "F1")
         out.print(
-            f"{title} {found.mean(score):.1%} ± {found.sd(score):.1%} over {len(found.folds)} folds; pooled "
-            f"{found.pooled[score]:.1%} (95 % interval over {found.num_sources:,} sources {low:.1%} to {high:.1%})",
+            f"{title[:1].upper()}{title[1:]} {found.mean(score):.1%} ± {found.sd(score):.1%} over "
+            f"{len(found.folds)} folds; pooled {found.pooled[score]:.1%} "
+            f"(95 % interval over {found.num_sources:,} sources {low:.1%} to {high:.1%})",
             markup=False,
         )
     out.print(f"Kept as {run.name}; look closer with: evaluate 'folds({run.name})' --split all", markup=False)

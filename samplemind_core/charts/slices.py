@@ -34,8 +34,10 @@ class SliceLike(Protocol):
         """Whether there are too few clips to say much."""
 
 
-def slice_figure(slices: Sequence[SliceLike], overall: float, theme: Theme = "light", most: int = 30) -> go.Figure:
-    """Draw the accuracy of slices as dots with intervals, beside a line for all clips together.
+def slice_figure(
+    slices: Sequence[SliceLike], overall: float, theme: Theme = "light", most: int = 30, score: str = "Accuracy"
+) -> go.Figure:
+    """Draw the accuracy, or another score, of slices as dots with intervals, beside a line for all clips together.
 
     Parameters
     ----------
@@ -46,15 +48,19 @@ def slice_figure(slices: Sequence[SliceLike], overall: float, theme: Theme = "li
     theme : {'light', 'dark'}
     most : int
         Slices that are drawn at most.
+    score : str
+        What ``accuracy`` holds.
     """
     shown = list(slices[:most])
     if not shown:
         return empty_figure("There is nothing to slice these clips by.", theme)
     colors = palette(theme)
     inks = [mix(colors.muted, colors.background, 0.4) if one.small else colors.accent for one in shown]
+    right = score == "Accuracy"
     sentences = [
-        f"{safe(one.value, 60)}: {one.accuracy:.1%} of {plural(one.num_clips, 'clip')} right "
-        f"({one.interval[0]:.0%} to {one.interval[1]:.0%})"
+        f"{safe(one.value, 60)}: {one.accuracy:.1%} "
+        + (f"of {plural(one.num_clips, 'clip')} right " if right else f"on {plural(one.num_clips, 'clip')} ")
+        + f"({one.interval[0]:.0%} to {one.interval[1]:.0%})"
         for one in shown
     ]
     traces = [
@@ -79,14 +85,14 @@ def slice_figure(slices: Sequence[SliceLike], overall: float, theme: Theme = "li
     return figure(
         traces,
         theme,
-        f"Accuracy by slice, {overall:.1%} over all clips; lowest for {worst.value} with {worst.accuracy:.1%} of "
+        f"{score} by slice, {overall:.1%} over all clips; lowest for {worst.value} with {worst.accuracy:.1%} of "
         f"{plural(worst.num_clips, 'clip')}.",
         26 * len(shown) + 76,
         dragmode=False,
         hovermode="closest",
         shapes=[{"type": "line", "x0": 100 * overall, "x1": 100 * overall, "y0": 0, "y1": 1, "yref": "paper",
                  "line": {"color": colors.muted, "width": 1, "dash": "dot"}}],
-        xaxis=axis(theme, "Right (%)", range=[-1, 101], fixedrange=True),
+        xaxis=axis(theme, "Right (%)" if right else f"{score} (%)", range=[-1, 101], fixedrange=True),
         yaxis=axis(theme, "", tickmode="array", tickvals=list(range(len(shown))), ticktext=labels, showgrid=False,
                    range=[len(shown) - 0.5, -0.5], fixedrange=True, ticksuffix=" "),
     )  # fmt: skip

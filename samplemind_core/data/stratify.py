@@ -1,4 +1,4 @@
-"""Splits of clips with several labels: iterative stratification, with sources kept whole.
+"""Splits and folds of clips with several labels: iterative stratification, with sources kept whole.
 
 The rarest label is dealt first, since it can be placed least freely, and each group that holds it goes
 where that label is wanted most (K. Sechidis, G. Tsoumakas and I. Vlahavas, "On the Stratification of
@@ -17,24 +17,41 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-# Cost of a label that is absent from train, val and test, against which any imbalance is small.
-_ABSENT = np.array([1e6, 1e3, 2e3])
+# Cost of a label that is absent from train, val and test, or from a fold, against which any imbalance is small.
+_ABSENT, _ABSENT_FROM_FOLD = np.array([1e6, 1e3, 2e3]), 1e3
 _DEALS, _GROUPS_OF_ONE_DEAL = 8, 2_000
 
 
-def deal_labels(labels: Sequence[Sequence[str]], group_of: Ints, shares: Floats, rng: np.random.Generator) -> Ints:
-    """Return the side (0, 1 or 2) of each clip, the same for all clips of a group.
+def deal_folds(labels: Sequence[Sequence[str]], group_of: Ints, num_folds: int, rng: np.random.Generator) -> Ints:
+    """Return the fold (N,) of each clip, each fold as large and with as much of each label as can be.
+
+    Parameters are those of :func:`deal_labels`; at least as many groups as folds.
+    """
+    shares = np.full(num_folds, 1.0 / num_folds)
+    return deal_labels(labels, group_of, shares, rng, np.full(num_folds, _ABSENT_FROM_FOLD))
+
+
+def deal_labels(
+    labels: Sequence[Sequence[str]],
+    group_of: Ints,
+    shares: Floats,
+    rng: np.random.Generator,
+    absent: Floats = _ABSENT,
+) -> Ints:
+    """Return the side (from 0) of each clip, the same for all clips of a group.
 
     Parameters
     ----------
     labels : sequence of sequences of str, length N
         Labels of each clip.
     group_of : ndarray of int64, shape (N,)
-        Group of each clip, numbered from 0; at least three groups.
-    shares : ndarray of float64, shape (3,)
+        Group of each clip, numbered from 0; at least as many groups as sides.
+    shares : ndarray of float64, shape (S,)
         Of the clips, and of those with each label, that each side shall get; sum 1.
     rng : Generator
         Breaks ties.
+    absent : ndarray of float64, shape (S,)
+        What it costs that a side has no clip with a label; by default of train, val and test.
     """
     names = {name: place for place, name in enumerate(sorted({name for own in labels for name in own}))}
     sizes = np.bincount(group_of).astype(np.float64)
@@ -46,9 +63,9 @@ def deal_labels(labels: Sequence[Sequence[str]], group_of: Ints, shares: Floats,
     best, best_cost = np.zeros(0, dtype=np.int64), np.inf
     for _ in range(int(np.clip(_DEALS * _GROUPS_OF_ONE_DEAL // (8 * len(sizes)), 1, _DEALS))):
         sides = _deal(table, sizes, wanted, room, rng)
-        _fill_empty(sides, sizes)
-        dealt = np.stack([table[sides == side].sum(axis=0) for side in range(3)])
-        cost = float((np.square(dealt - wanted) / np.maximum(wanted, 1e-9)).sum() + (_ABSENT @ (dealt == 0)).sum())
+        _fill_empty(sides, sizes, len(shares))
+        dealt = np.stack([table[sides == side].sum(axis=0) for side in range(len(shares))])
+        cost = float((np.square(dealt - wanted) / np.maximum(wanted, 1e-9)).sum() + (absent @ (dealt == 0)).sum())
         if cost < best_cost:
             best, best_cost = sides, cost
     return best[group_of]
@@ -74,17 +91,17 @@ def _deal(table: Floats, sizes: Floats, wanted: Floats, room: Floats, rng: np.ra
         members = order[(sides[order] < 0) & (table[order, label] > 0)]
         for number, group in enumerate(members):
             without = np.flatnonzero(~holds[:, label])
-            choice = without if 0 < len(members) - number <= len(without) else np.arange(3)
-            ties = rng.random(3)
+            choice = without if 0 < len(members) - number <= len(without) else np.arange(len(room))
+            ties = rng.random(len(room))
             put(int(group), max(choice.tolist(), key=lambda side: (lacking[side, label], room[side], ties[side])))
     for group in order[sides[order] < 0]:  # of clips without any label
         put(int(group), int(room.argmax()))
     return sides
 
 
-def _fill_empty(sides: Ints, sizes: Floats) -> None:
+def _fill_empty(sides: Ints, sizes: Floats, num_sides: int) -> None:
     """Give a side without clips the smallest group of a side that has several, in place."""
-    for side in range(3):
+    for side in range(num_sides):
         if not (sides == side).any():
-            spare = np.flatnonzero(np.bincount(sides, minlength=3)[sides] > 1)
+            spare = np.flatnonzero(np.bincount(sides, minlength=num_sides)[sides] > 1)
             sides[spare[sizes[spare].argmin()]] = side

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from samplemind_core.config import RunConfig
 from samplemind_core.errors import DataError, NameTakenError, StorageError
+from samplemind_core.evaluation.label_folds import LABEL_SCORES, LabelFoldScore, score_label_fold, score_label_folds
 from samplemind_core.evaluation.metrics import Interval, evaluate_logits, plain
 from samplemind_core.evaluation.out_of_fold import (
     KIND,
@@ -66,6 +67,16 @@ class FoldScore:
     macro_f1: float
     accuracy_interval: Interval
 
+    @property
+    def score(self) -> float:
+        """The score that counts."""
+        return self.accuracy
+
+    @property
+    def interval(self) -> Interval:
+        """Its interval."""
+        return self.accuracy_interval
+
 
 @dataclass(frozen=True)
 class CrossValidation:
@@ -73,7 +84,8 @@ class CrossValidation:
 
     Attributes
     ----------
-    folds : tuple of FoldScore
+    folds : tuple of FoldScore, or of LabelFoldScore
+        The latter where clips have several labels.
     pooled : dict of str to float
         Each score over all clips together, every clip answered by the network that never heard its source.
     intervals : dict of str to (low, high)
@@ -84,7 +96,7 @@ class CrossValidation:
         Of the dataset.
     """
 
-    folds: tuple[FoldScore, ...]
+    folds: tuple[FoldScore, ...] | tuple[LabelFoldScore, ...]
     pooled: dict[str, float]
     intervals: dict[str, Interval]
     num_sources: int
@@ -96,11 +108,21 @@ class CrossValidation:
         """How many clips were judged."""
         return sum(fold.num_clips for fold in self.folds)
 
-    def mean(self, score: Score) -> float:
+    @property
+    def several_labels(self) -> bool:
+        """Whether clips have several labels."""
+        return "mean_ap" in self.pooled
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """The names of the scores, the one that counts first."""
+        return LABEL_SCORES if self.several_labels else SCORES
+
+    def mean(self, score: str) -> float:
         """Return the mean of a score over the folds."""
         return statistics.fmean(getattr(fold, score) for fold in self.folds)
 
-    def sd(self, score: Score) -> float:
+    def sd(self, score: str) -> float:
         """Return the standard deviation of a score over the folds (with N - 1)."""
         values: list[float] = [getattr(fold, score) for fold in self.folds]
         return statistics.stdev(values)
@@ -108,15 +130,17 @@ class CrossValidation:
     @property
     def sentence(self) -> str:
         """The result in one line."""
-        low, high = self.intervals["accuracy"]
-        return (
-            f"Accuracy {self.mean('accuracy'):.1%} ± {self.sd('accuracy'):.1%} over {len(self.folds)} folds; "
-            f"{self.pooled['accuracy']:.1%} of all {self.num_clips:,} clips (95 % interval {low:.1%} to {high:.1%})."
-        )
+        score = self.scores[0]
+        low, high = self.intervals[score]
+        mean, clips = f"{self.mean(score):.1%} ± {self.sd(score):.1%} over {len(self.folds)} folds", self.num_clips
+        interval = f"(95 % interval {low:.1%} to {high:.1%})"
+        if self.several_labels:
+            return f"Mean average precision {mean}; {self.pooled[score]:.1%} over all {clips:,} clips {interval}."
+        return f"Accuracy {mean}; {self.pooled[score]:.1%} of all {clips:,} clips {interval}."
 
     def as_dict(self) -> dict[str, Any]:
         """Return the figures as plain JSON types, with mean and standard deviation of each score."""
-        spread = {score: {"mean": self.mean(score), "sd": self.sd(score)} for score in SCORES}
+        spread = {score: {"mean": self.mean(score), "sd": self.sd(score)} for score in self.scores}
         return plain({**asdict(self), "num_clips": self.num_clips, "over_folds": spread})
 
 
@@ -139,6 +163,9 @@ def summarise(found: OutOfFold, sources: Sequence[str]) -> CrossValidation:
     """
     total = int(found.folds.max()) + 1
     names = found.fold_names or tuple(str(fold + 1) for fold in range(total))
+    if found.thresholds is not None:
+        labelled, pooled, intervals = score_label_folds(found, names, np.array(list(sources), dtype=np.str_))
+        return CrossValidation(labelled, pooled, intervals, len(set(sources)), found.class_names, found.version)
     folds = tuple(
         score_fold(names[fold], found.logits[found.folds == fold], found.targets[found.folds == fold])
         for fold in range(total)
@@ -173,13 +200,17 @@ def read_cross_validation(store: Store, settings: Settings, run: Run) -> CrossVa
     return summarise(found, [sources.get(int(clip_id), f"clip {clip_id}") for clip_id in found.clip_ids])
 
 
-def finished_folds(folder: Path) -> tuple[FoldScore, ...]:
+def finished_folds(folder: Path) -> tuple[FoldScore, ...] | tuple[LabelFoldScore, ...]:
     """Return the folds that a task has finished so far, from its scratch folder, in the order they were trained."""
-    scores = []
+    scores: list[Any] = []
     for path in sorted(folder.glob("fold-*.npz"), key=lambda path: int(path.stem.split("-")[1])):
         try:
             with np.load(path, allow_pickle=False) as file:
-                scores.append(score_fold(str(file["name"]), file["logits"], file["targets"]))
+                name, logits, targets = str(file["name"]), file["logits"], file["targets"]
+                if "thresholds" in file:
+                    scores.append(score_label_fold(name, logits, targets, file["thresholds"]))
+                else:
+                    scores.append(score_fold(name, logits, targets))
         except (OSError, ValueError, KeyError, EOFError) as error:
             raise StorageError(f"'{path.name}' cannot be read: {error}.", "Start the cross-validation anew.") from error
     return tuple(scores)
@@ -191,13 +222,18 @@ def task_params(store: Store, dataset: Dataset, config: RunConfig, num_folds: in
     Raises
     ------
     DataError
-        If clips have several labels, there are too few sources, or no folds where they were asked for.
+        If there are too few sources, or no folds where they were asked for.
     """
-    from samplemind_core.data.dataset import fitted, require_one_label
+    from samplemind_core.data.dataset import fitted, multi_hot
 
-    require_one_label(dataset, "Cross-validation")
+    config.train.check_loss(several_labels=dataset.multi_label)
     clips = [clip for clip in store.versions.clips(dataset) if not clip.excluded and clip.label]
-    _, names = deal(clips, np.array([clip.target for clip in clips], dtype=np.int64), num_folds, by, config.train.seed)
+    targets = (
+        multi_hot([clip.labels for clip in clips], dataset.class_names)
+        if dataset.multi_label
+        else np.array([clip.target for clip in clips], dtype=np.int64)
+    )
+    _, names = deal(clips, targets, num_folds, by, config.train.seed)
     # Of the folds, one is tested and one chooses the epoch.
     config = fitted(config, dataset, len(clips) * (len(names) - 2) // len(names))
     return {

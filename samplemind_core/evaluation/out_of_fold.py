@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -41,15 +41,31 @@ class OutOfFold:
 
     ``logits`` (N, C) float32, ``targets`` (N,) as they were trained on, ``clip_ids`` (N,), ``folds``
     (N,) from 0; ``version`` is that of the dataset; ``fold_names`` are those of the manifest, or numbers.
+
+    Where clips have several labels, ``targets`` (N, C) uint8 holds 1 for each of them, and ``thresholds`` (K, C)
+    is from which probability on each of the K folds' networks names each label: chosen on the fold that chose
+    its epoch.
     """
 
     logits: npt.NDArray[np.float32]
-    targets: npt.NDArray[np.int64]
+    targets: npt.NDArray[Any]
     clip_ids: npt.NDArray[np.int64]
     folds: npt.NDArray[np.int64]
     class_names: tuple[str, ...]
     version: int
     fold_names: tuple[str, ...] = ()
+    thresholds: npt.NDArray[np.float64] | None = None
+
+    @property
+    def mean_thresholds(self) -> tuple[float, ...]:
+        """The mean of the folds' thresholds, by which all answers together are named; empty for one label.
+
+        References
+        ----------
+        R.-E. Fan, C.-J. Lin (2007), "A study on threshold selection for multi-label classification", National
+        Taiwan University: thresholds averaged over folds.
+        """
+        return () if self.thresholds is None else tuple(self.thresholds.mean(axis=0).tolist())
 
 
 def folds_ref(run_id: str) -> str:
@@ -64,9 +80,12 @@ def folds_run(ref: str) -> str | None:
 
 
 def assign_folds(
-    targets: npt.NDArray[np.int64], groups: npt.NDArray[Any], num_folds: int = NUM_FOLDS, seed: int = 0
+    targets: npt.NDArray[Any], groups: npt.NDArray[Any], num_folds: int = NUM_FOLDS, seed: int = 0
 ) -> npt.NDArray[np.int64]:
     """Return the fold (N,) of each clip: stratified by class, no group in two folds.
+
+    ``targets`` (N, C) of 0 and 1, where clips have several labels, are dealt by
+    :func:`~samplemind_core.data.stratify.deal_folds`.
 
     Raises
     ------
@@ -79,6 +98,13 @@ def assign_folds(
             f"Cross-validation needs at least three sources and folds, got {num_groups} and {num_folds}.",
             "Import clips of more sources, or name the sources of these.",
         )
+    if targets.ndim == 2:
+        from samplemind_core.data.stratify import deal_folds
+
+        names = [str(place) for place in range(targets.shape[1])]
+        labels = [[names[place] for place in np.flatnonzero(row)] for row in targets]
+        group_of = np.unique(groups, return_inverse=True)[1].astype(np.int64)
+        return deal_folds(labels, group_of, min(num_folds, num_groups), np.random.default_rng(seed))
     from sklearn.model_selection import StratifiedGroupKFold
 
     dealer = StratifiedGroupKFold(min(num_folds, num_groups), shuffle=True, random_state=seed)
@@ -136,20 +162,21 @@ def cross_validate(
     TrainingError
         If a training fails.
     """
-    from samplemind_core.data.dataset import load_clips, require_one_label
+    from samplemind_core.data.dataset import load_clips
 
     report = progress or (lambda done, total, what: None)
     config = RunConfig.model_validate(run.config)
     dataset = dataset or store.datasets.get(run.dataset_id)
-    require_one_label(dataset, "Cross-validation")
     clips = load_clips(settings.root, store, dataset, config.features, progress)
     records = {clip.id: clip for clip in store.versions.clips(dataset)}
     # Rows that take part: labelled, and in one of the splits.
-    rows = np.flatnonzero((clips.targets >= 0) & np.isin(clips.split, ("train", "val", "test")))
+    labelled = clips.targets.any(axis=1) if clips.multi_label else clips.targets >= 0
+    rows = np.flatnonzero(labelled & np.isin(clips.split, ("train", "val", "test")))
     taken = [records[int(clips.clip_ids[row])] for row in rows]
     folds, fold_names = deal(taken, clips.targets[rows], num_folds, by, config.train.seed)
     total = len(fold_names)
     logits = np.zeros((len(rows), len(clips.class_names)), dtype=np.float32)
+    thresholds = np.zeros((total, len(clips.class_names))) if clips.multi_label else None
     for fold in range(total):
         # An edit of the dataset deals other folds: what is kept is of this version.
         name = f"fold-{fold}-{dataset.fingerprint[:12]}"
@@ -161,11 +188,14 @@ def cross_validate(
             )  # fmt: skip
             if said is None:
                 return None
-            _write(kept, logits=said, targets=clips.targets[rows][mine], name=np.array(fold_names[fold]))
+            left = {"logits": said[0]} if thresholds is None else {"logits": said[0], "thresholds": np.array(said[1])}
+            _write(kept, **left, targets=clips.targets[rows][mine], name=np.array(fold_names[fold]))
         with np.load(kept, allow_pickle=False) as file:
             logits[mine] = file["logits"]
+            if thresholds is not None:
+                thresholds[fold] = file["thresholds"]
     targets, clip_ids = clips.targets[rows], clips.clip_ids[rows]
-    found = OutOfFold(logits, targets, clip_ids, folds, clips.class_names, dataset.version, fold_names)
+    found = OutOfFold(logits, targets, clip_ids, folds, clips.class_names, dataset.version, fold_names, thresholds)
     _write(
         out_of_fold_file(settings, run.id),
         logits=logits,
@@ -175,6 +205,7 @@ def cross_validate(
         class_names=np.array(found.class_names),
         version=np.array(dataset.version),
         fold_names=np.array(fold_names),
+        **({} if thresholds is None else {"thresholds": thresholds}),
     )
     return found
 
@@ -201,6 +232,7 @@ def read_out_of_fold(settings: Settings, run_id: str) -> OutOfFold | None:
                 int(file["version"]),
                 # Files of earlier versions have no names.
                 tuple(str(name) for name in file["fold_names"]) if "fold_names" in file else (),
+                file.get("thresholds"),
             )
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise StorageError(f"'{path.name}' cannot be read: {error}.", "Cross-validate the run again.") from error
@@ -222,6 +254,13 @@ def judge_out_of_fold(store: Store, settings: Settings, run: Run, dataset: Datas
             f"Run '{run.name}' was not cross-validated on '{dataset.name}'.", "Start it under Labels on Diagnostics."
         )
     clips = store.datasets.clips(dataset.id)
+    if dataset.multi_label:
+        from samplemind_core.data.dataset import multi_hot
+
+        named = {clip.id: clip.labels for clip in clips}
+        hot = multi_hot([named.get(int(i), ()) for i in found.clip_ids], found.class_names)
+        judged = from_logits(found.logits, hot, found.clip_ids, found.class_names, clips, split, dataset.name)
+        return replace(judged, thresholds=found.mean_thresholds)
     labels = {clip.id: clip.label for clip in clips}
     places = {name: place for place, name in enumerate(found.class_names)}
     # A label that was corrected since is what counts.
@@ -264,7 +303,9 @@ def _train_fold(
     store: Store,
     settings: Settings,
     observer: _Observer,
-) -> npt.NDArray[np.float32] | None:
+) -> tuple[npt.NDArray[np.float32], tuple[float, ...]] | None:
+    """Return the logits of the fold that is held out, and each label's threshold; None if stopped."""
+    from samplemind_core.training.label_thresholds import fit_label_thresholds
     from samplemind_core.training.predictions import compute_logits
     from samplemind_core.training.trainer import Trainer
     from samplemind_core.training.training_data import TrainingData
@@ -282,11 +323,16 @@ def _train_fold(
         trainer.restore(folder / "last.safetensors")
     if trainer.fit().status != "finished":
         return None
-    return compute_logits(folder / "best.safetensors", clips.log_mel, rows[folds == test], trainer.device)
+    best = folder / "best.safetensors"
+    said = compute_logits(best, clips.log_mel, rows[folds == test], trainer.device)
+    if not clips.multi_label:
+        return said, ()
+    on_val = compute_logits(best, clips.log_mel, rows[folds == val], trainer.device)
+    return said, fit_label_thresholds(on_val, clips.targets[rows[folds == val]])
 
 
 def deal(
-    clips: Sequence[Clip], targets: npt.NDArray[np.int64], num_folds: int, by: By = "auto", seed: int = 0
+    clips: Sequence[Clip], targets: npt.NDArray[Any], num_folds: int, by: By = "auto", seed: int = 0
 ) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
     """Return the fold (N,) of each clip and the folds' names; see :func:`cross_validate`."""
     from samplemind_core.data.split import merge_groups

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from samplemind_core.cli import app
 from samplemind_core.config import build_config
 from samplemind_core.errors import DataError
+from samplemind_core.evaluation.out_of_fold import read_out_of_fold
 from samplemind_core.settings import Settings
 from samplemind_core.training.checkpoints import read_info
 from samplemind_core.workspace import Workspace
@@ -238,3 +239,36 @@ def test_what_it_withstands_is_measured_label_by_label(space, monkeypatch):
     assert json.loads(told.stdout)["curves"][1]["steps"][-1]["average_precision"] == pytest.approx(
         worst.average_precision
     )
+
+
+def test_a_cross_validation_answers_for_every_clip(space, monkeypatch):
+    monkeypatch.setenv("SAMPLEMIND_WORKSPACE", str(space.settings.root))
+    settings = [word for key, value in (TINY | {"epochs": 5}).items() for word in ("--set", f"{key}={value}")]
+    told = CliRunner().invoke(app, ["cross-validate", "tones", "--folds", "4", "--name", "folded", *settings, "--json"])
+    assert told.exit_code == 0, told.output
+    found = json.loads(told.stdout[told.stdout.index("{") :])
+    assert found["num_clips"] == 100
+    assert set(found["over_folds"]) == {"mean_ap", "micro_f1", "exact"}
+    assert found["over_folds"]["mean_ap"]["mean"] == pytest.approx(np.mean([row["mean_ap"] for row in found["folds"]]))
+    assert all(row["mean_ap_interval"][0] <= row["mean_ap"] <= row["mean_ap_interval"][1] for row in found["folds"])
+    assert found["pooled"]["mean_ap"] > 0.6
+    run = space.run("folded")
+    assert "Mean average precision" in run.end_reason
+    # Diagnostics says the same of all clips together, each of which is there once.
+    judged = space.judge("folds(folded)", split="all")
+    assert sorted(judged.clip_ids) == sorted(clip.id for clip in space.clips("tones"))
+    measured = space.evaluate("folds(folded)", split="all")
+    for score, value in found["pooled"].items():
+        assert getattr(measured, score) == pytest.approx(value)
+    stored = read_out_of_fold(space.settings, run.id)
+    assert judged.thresholds == pytest.approx(stored.thresholds.mean(axis=0))
+    for source in set(judged.sources):
+        assert len(set(stored.folds[judged.sources == source])) == 1
+    # Doubt rests on answers that no network was trained for.
+    doubts, _, basis = space.label_errors("folds(folded)")
+    assert basis == "by the cross-validation of folded"
+    assert doubts.num_clips == 100
+    assert space.label_calibration("folds(folded)", split="all")[0].num_answers == 300
+    assert space.report(["folds(folded)"], split="all").data["num_clips"] == 100
+    told = CliRunner().invoke(app, ["evaluate", "folds(folded)", "--split", "all"])
+    assert "mean average precision" in told.stdout

@@ -23,24 +23,36 @@ PAGE = 10
 
 def draw(picked: Picked) -> None:
     """Draw the section."""
+    judged = witnesses(picked)
+    if judged is not None:
+        _issues(picked, judged)
+
+
+def witnesses(picked: Picked) -> Judged | None:
+    """Return the answers that labels are doubted by, saying where they are from; None where none are honest.
+
+    Out-of-fold answers on all samples where a picked run has them, which is offered where it has not; the first
+    model's on samples that it was not trained on otherwise.
+    """
     runs = {
         model.run.id: model.run for model in picked.models if model.run and model.run.dataset_id == picked.dataset.id
     }
     run = next(iter(runs.values()), None)
-    judged = None
     if run is not None:
         judged = _out_of_fold(run, picked)
         _cross_validation(run, done=judged is not None)
-    if judged is None:
-        if picked.split in ("all", "train") or picked.split.startswith("fold:"):
-            st.caption("The model was trained on some of these samples and has learnt their labels, right or wrong.")
-            return
-        judged = picked.models[0].judged
-        st.caption(
-            f"Until then: the labels of the {words.plural(len(judged.clip_ids), 'sample')} picked above, "
-            "doubted by the first model, which was not trained on them."
-        )
-    _issues(picked, judged)
+        if judged is not None:
+            return judged
+    if picked.split in ("all", "train") or picked.split.startswith("fold:"):
+        st.caption("The model was trained on some of these samples and has learnt their labels, right or wrong.")
+        return None
+    judged = picked.models[0].judged
+    count = words.plural(len(judged.clip_ids), "sample")
+    st.caption(
+        f"{'The' if run is None else 'Until then: the'} labels of the {count} picked above, doubted by the first "
+        "model, which was not trained on them."
+    )
+    return judged
 
 
 def _out_of_fold(run: Run, picked: Picked) -> Judged | None:

@@ -10,6 +10,7 @@ from samplemind_core.server import clip_url
 from samplemind_core.store import Clip
 from samplemind_core.store.records import SEPARATOR
 from samplemind_core.ui import parts, words
+from samplemind_core.ui.diagnostics.labels import witnesses
 from samplemind_core.ui.diagnostics.picked import Picked
 from samplemind_core.ui.player import Sound, player
 from samplemind_core.ui.state import owner, workspace
@@ -23,11 +24,10 @@ PAGE = 10
 
 def draw(picked: Picked) -> None:
     """Draw the section."""
-    if picked.split in ("all", "train") or picked.split.startswith("fold:"):
-        st.caption("The model was trained on some of these samples and has learnt their labels, right or wrong.")
+    judged = witnesses(picked)
+    if judged is None:
         return
-    judged = picked.models[0].judged
-    found = _found(judged, (picked.stamp, judged.targets.tobytes()))
+    found = _found(judged, (picked.stamp, len(judged.clip_ids), judged.targets.tobytes()))
     kept = workspace().kept_labels(picked.dataset.id)
     clips = picked.clips
     open_doubts = [
@@ -42,7 +42,7 @@ def draw(picked: Picked) -> None:
             f"missing or wrong. {words.plural(len(open_doubts), 'label')} to listen to, the most doubtful first."
         )
         st.caption(
-            "Doubted by the first model, label by label; it was not trained on these samples."
+            "Doubted label by label, by networks that were not trained on these samples."
             + (f" Too few samples to doubt {parts.safe(', '.join(found.left_out))}." if found.left_out else "")
         )
         if not open_doubts:

@@ -50,7 +50,7 @@ def _chosen(model: PickedModel) -> None:
         {
             "Label": [row.label for row in rows],
             "Named from": [words.percent(row.threshold) for row in rows],
-            "Chosen on": [_basis(by_class.get(row.label), MIN_POSITIVES) for row in rows],
+            **({"Chosen on": [_basis(by_class.get(row.label), MIN_POSITIVES) for row in rows]} if info else {}),
             "Precision": [words.percent(row.precision) for row in rows],
             "Recall": [words.percent(row.recall) for row in rows],
             "F1": [words.percent(row.f1) for row in rows],
@@ -59,7 +59,13 @@ def _chosen(model: PickedModel) -> None:
         alt="Threshold of each label, what it was chosen on, and its precision, recall and F1 here",
     )
     if info is None:
-        st.caption("The mean of several checkpoints takes the mean of their thresholds.")
+        # Answers of a cross-validation belong to a run, those of a mean to none.
+        st.caption(
+            "The mean of several checkpoints takes the mean of their thresholds."
+            if model.run is None
+            else "All answers of a cross-validation are named by the mean of the thresholds that its networks chose, "
+            "each on the fold that chose its epoch."
+        )
         return
     if not info.label_thresholds:
         st.caption("No thresholds were chosen for this checkpoint yet: they are once its run has ended.")

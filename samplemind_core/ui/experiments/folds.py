@@ -14,6 +14,7 @@ from samplemind_core.evaluation.cross_validation import (
     FoldScore,
     finished_folds,
 )
+from samplemind_core.evaluation.label_folds import LABEL_SCORES, LabelFoldScore
 from samplemind_core.evaluation.out_of_fold import NUM_FOLDS, By, folds_ref, out_of_fold_file
 from samplemind_core.store import Run, Task
 from samplemind_core.tasks.jobs import task_folder
@@ -24,7 +25,15 @@ from samplemind_core.ui.state import choose, error_boundary, owner, theme, works
 from samplemind_core.ui.task_progress import live_tasks
 
 _WAYS: dict[By, str] = {"auto": "Its own folds, else sources", "folds": "Its own folds", "groups": "Sources dealt anew"}
-_SCORE_WORDS = {"accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy", "macro_f1": "Macro F1"}
+_SCORE_WORDS = {
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "macro_f1": "Macro F1",
+    "mean_ap": "Mean average precision",
+    "micro_f1": "Micro F1",
+    "exact": "Exactly right",
+}
+Folds = Sequence[FoldScore] | Sequence[LabelFoldScore]
 _MOST_FOLDS = 50
 _NEWEST = 50
 
@@ -130,7 +139,7 @@ def _read(path: str, stamp: int, run_id: str) -> CrossValidation | None:
 
 def _result(run: Run, found: CrossValidation) -> None:
     with st.container(horizontal=True):
-        for score in SCORES:
+        for score in found.scores:
             low, high = found.intervals[score]
             st.metric(
                 f"{_SCORE_WORDS[score]}, mean ± sd over {len(found.folds)} folds",
@@ -140,15 +149,15 @@ def _result(run: Run, found: CrossValidation) -> None:
                 f"95 % interval {words.percent(low)} to {words.percent(high)}, drawing whole sources "
                 f"({found.num_sources:,} of them).",
             )
-    low, high = found.intervals["accuracy"]
-    st.markdown(
-        f"Of all {words.plural(found.num_clips, 'sample')}, each judged by the network that never heard its source, "
-        f"**{words.percent(found.pooled['accuracy'])}** are named right (95 % interval {words.percent(low)} to "
-        f"{words.percent(high)}, drawing whole sources)."
-    )
-    parts.figure(
-        slice_figure([_Bar(fold) for fold in found.folds], found.pooled["accuracy"], theme()), key=f"folds-{run.id}"
-    )
+    st.markdown(_sentence(found))
+    score = found.scores[0]
+    chart = slice_figure([_Bar(fold) for fold in found.folds], found.pooled[score], theme(), score=_SCORE_WORDS[score])
+    parts.figure(chart, key=f"folds-{run.id}")
+    if found.several_labels:
+        st.caption(
+            "The labels of a fold are named by the thresholds that its network chose on the fold that chose its epoch; "
+            "those of all samples at once by the mean of these thresholds, as in Diagnostics."
+        )
     _table(found.folds, key=f"folds-table-{run.id}")
     with st.container(horizontal=True):
         if st.button("Look closer", icon=":material/query_stats:", key="folds-diagnose"):
@@ -159,37 +168,56 @@ def _result(run: Run, found: CrossValidation) -> None:
         )  # fmt: skip
 
 
+def _sentence(found: CrossValidation) -> str:
+    score = found.scores[0]
+    low, high = found.intervals[score]
+    said = (
+        f"a mean average precision of **{words.percent(found.pooled[score])}** is reached"
+        if found.several_labels
+        else f"**{words.percent(found.pooled[score])}** are named right"
+    )
+    of = "On" if found.several_labels else "Of"
+    return (
+        f"{of} all {words.plural(found.num_clips, 'sample')}, each judged by the network that never heard its source, "
+        f"{said} (95 % interval {words.percent(low)} to {words.percent(high)}, drawing whole sources)."
+    )
+
+
 class _Bar:
     """A fold as the figure of slices takes it."""
 
     small = False
 
-    def __init__(self, fold: FoldScore) -> None:
+    def __init__(self, fold: FoldScore | LabelFoldScore) -> None:
         self.value, self.num_clips = f"Fold {fold.name}", fold.num_clips
-        self.accuracy, self.interval = fold.accuracy, fold.accuracy_interval
+        self.accuracy, self.interval = fold.score, fold.interval or (fold.score, fold.score)
 
 
-def _table(folds: Sequence[FoldScore], *, key: str) -> None:
+def _scores(folds: Folds) -> tuple[str, ...]:
+    return LABEL_SCORES if folds and isinstance(folds[0], LabelFoldScore) else SCORES
+
+
+def _table(folds: Folds, *, key: str) -> None:
     share = st.column_config.NumberColumn(format="percent")
     st.dataframe(
         {
             "Fold": [fold.name for fold in folds],
             "Samples": [fold.num_clips for fold in folds],
-            **{_SCORE_WORDS[score]: [getattr(fold, score) for fold in folds] for score in SCORES},
+            **{_SCORE_WORDS[score]: [getattr(fold, score) for fold in folds] for score in _scores(folds)},
         },
         hide_index=True,
-        column_config=dict.fromkeys(_SCORE_WORDS.values(), share),
+        column_config={_SCORE_WORDS[score]: share for score in _scores(folds)},
         key=key,
         alt="Scores by fold",
     )
 
 
-def _csv(folds: Sequence[FoldScore]) -> str:
+def _csv(folds: Folds) -> str:
     import csv
     import io
 
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["fold", "num_clips", *SCORES])
-    writer.writerows([fold.name, fold.num_clips, *(getattr(fold, score) for score in SCORES)] for fold in folds)
+    writer.writerow(["fold", "num_clips", *_scores(folds)])
+    writer.writerows([fold.name, fold.num_clips, *(getattr(fold, score) for score in _scores(folds))] for fold in folds)
     return text.getvalue()
