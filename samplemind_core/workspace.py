@@ -41,11 +41,12 @@ if TYPE_CHECKING:
     from samplemind_core.evaluation.embeddings import Embeddings, Neighbour
     from samplemind_core.evaluation.judging import Judged
     from samplemind_core.evaluation.label_calibration import LabelCalibration
+    from samplemind_core.evaluation.label_comparison import LabelComparison
     from samplemind_core.evaluation.label_doubts import LabelDoubts
     from samplemind_core.evaluation.label_errors import LabelErrors
     from samplemind_core.evaluation.label_robustness import LabelRobustness
     from samplemind_core.evaluation.metrics import Evaluation
-    from samplemind_core.evaluation.multi_label import LabelComparison, LabelEvaluation
+    from samplemind_core.evaluation.multi_label import LabelEvaluation
     from samplemind_core.evaluation.out_of_fold import By
     from samplemind_core.evaluation.report import Report
     from samplemind_core.evaluation.robustness import Robustness

@@ -336,7 +336,7 @@ def _comparison(
     if num_comparisons > 1:
         tested += f", after Holm's correction for {num_comparisons} comparisons {_p(corrected)}"
     findings = (
-        f"{_points(difference)} points (95 % interval {_points(low)} to {_points(high)}), "
+        f"{points(difference)} points (95 % interval {points(low)} to {points(high)}), "
         f"{_count(only_b)} fixed, {only_a:,} broken, {tested}"
     )
     needed = None
@@ -347,7 +347,7 @@ def _comparison(
         sources = f" from {_count(resampled.num_groups, 'source')}" if grouped else ""
         sentence = f"No difference can be told from {_count(num_clips)}{sources}: {name_b} against {name_a} {findings}."
         if needed is not None:
-            sentence += f" To tell a difference of this size, you would need about {_rounded(needed):,} clips."
+            sentence += f" To tell a difference of this size, you would need about {rounded_up(needed):,} clips."
     else:
         sentence = f"{name_b} is {'better' if verdict == 'b' else 'worse'} than {name_a}: {findings}."
     return Comparison(
@@ -373,13 +373,14 @@ def _comparison(
     )
 
 
-def _rounded(number: int) -> int:
+def rounded_up(number: int) -> int:
     """Return a number with two leading digits: more would promise too much."""
     step: int = 10 ** max(0, len(str(number)) - 2)
     return int(math.ceil(number / step) * step)
 
 
-def _points(fraction: float) -> str:
+def points(fraction: float) -> str:
+    """Return ``+3.1`` for 0.031, in percentage points; 0.0 has no sign."""
     text = f"{100 * fraction:+.1f}".replace("-", "−")
     return "0.0" if text in {"+0.0", "−0.0"} else text
 

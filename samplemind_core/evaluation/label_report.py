@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from samplemind_core.evaluation.html_page import HtmlPage, percent
 from samplemind_core.evaluation.label_calibration import ALL, LabelCalibration, measure_label_calibration
-from samplemind_core.evaluation.multi_label import LabelComparison, LabelEvaluation, compare_labels, evaluate_labels
+from samplemind_core.evaluation.label_comparison import LabelComparison, compare_labels
+from samplemind_core.evaluation.multi_label import LabelEvaluation, evaluate_labels
 from samplemind_core.evaluation.report import Report, ReportModel, add_settings, add_slices, begin_page
 from samplemind_core.evaluation.slices import slice_accuracy, slice_columns
 from samplemind_core.files import inert

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from samplemind_core.errors import DataError
 from samplemind_core.evaluation.comparison import Comparison, compare_many
 from samplemind_core.evaluation.judging import Judged
+from samplemind_core.evaluation.label_comparison import LabelComparison, compare_labels
 from samplemind_core.evaluation.label_doubts import LabelDoubts, find_label_doubts
 from samplemind_core.evaluation.label_errors import LabelErrors
 from samplemind_core.evaluation.metrics import Evaluation, evaluate_logits
-from samplemind_core.evaluation.multi_label import LabelComparison, LabelEvaluation, compare_labels, evaluate_labels
+from samplemind_core.evaluation.multi_label import LabelEvaluation, evaluate_labels
 
 if TYPE_CHECKING:
     from pathlib import Path

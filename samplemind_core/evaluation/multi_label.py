@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -187,97 +187,6 @@ def evaluate_labels(
     )
 
 
-@dataclass(frozen=True)
-class LabelComparison:
-    """Two models that name several labels, on the same clips.
-
-    Attributes
-    ----------
-    num_clips, num_sources : int
-    mean_ap_a, mean_ap_b, difference : float
-        The difference is B minus A.
-    interval : tuple of float
-        95 % paired bootstrap interval of the difference, drawing whole sources.
-    macro_f1_difference, lwlrap_difference : float
-        B minus A.
-    verdict : {'a', 'b', 'undecided'}
-        The better model, if the interval, widened for the number of comparisons (Bonferroni), excludes 0.
-    sentence : str
-        The finding in words.
-    """
-
-    num_clips: int
-    num_sources: int
-    mean_ap_a: float
-    mean_ap_b: float
-    difference: float
-    interval: Interval
-    macro_f1_difference: float
-    lwlrap_difference: float
-    verdict: Literal["a", "b", "undecided"]
-    sentence: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields as plain JSON types."""
-        return plain(asdict(self))
-
-
-def compare_labels(
-    models: Sequence[tuple[str, npt.ArrayLike, Sequence[float]]],
-    targets: npt.ArrayLike,
-    class_names: Sequence[str],
-    groups: Sequence[Any] | npt.NDArray[Any] | None = None,
-    *,
-    seed: int = 0,
-) -> tuple[LabelComparison, ...]:
-    """Compare one model with each of some others by their logits on the same clips, in the same order.
-
-    Parameters
-    ----------
-    models : sequence of (str, array_like of shape (N, C), sequence of float of length C)
-        What the sentences call each, its logits and its thresholds. The first is A of every comparison.
-    targets : array_like of 0 and 1, shape (N, C)
-    class_names : sequence of str, length C
-    groups : sequence, shape (N,), optional
-        Source of each clip, for the bootstrap.
-    seed : int
-        The same seed gives the same draws.
-
-    Raises
-    ------
-    DataError
-        If there are fewer than two models, or as :func:`evaluate_labels`.
-    """
-    if len(models) < 2:
-        raise DataError(f"Expected at least two models to compare, got {len(models)}.", "Choose another checkpoint.")
-    checked = [check_label_logits(logits, targets) for _, logits, _ in models]
-    truth = checked[0][1]
-    if len({scores.shape for scores, _ in checked}) > 1:
-        raise DataError("Expected logits of the same classes.", "Compare checkpoints that know the same classes.")
-    measured = [
-        evaluate_labels(logits, truth, class_names, thresholds, groups, seed=seed) for _, logits, thresholds in models
-    ]
-    drawn, num_sources = _resampled_maps(np.stack([scores for scores, _ in checked]), truth, groups, seed)
-    found = []
-    for place in range(1, len(models)):
-        differences = drawn[:, place] - drawn[:, 0]
-        found.append(
-            _comparison(
-                (models[0][0], models[place][0]),
-                (measured[0], measured[place]),
-                _ends(differences, measured[place].mean_ap - measured[0].mean_ap, num_sources, 0.95, floor=-1.0),
-                _ends(
-                    differences,
-                    measured[place].mean_ap - measured[0].mean_ap,
-                    num_sources,
-                    1 - 0.05 / (len(models) - 1),
-                    floor=-1.0,
-                ),
-            )
-        )
-    return tuple(found)
-
-
 def map_intervals(
     scores: Floats,
     truth: npt.NDArray[np.bool_],
@@ -298,11 +207,13 @@ def map_intervals(
         Source of each clip.
     seed : int
     """
-    drawn, num_sources = _resampled_maps(scores, truth, groups, seed)
+    drawn, num_sources = resampled_maps(scores, truth, groups, seed)
     measured = [mean_average_precision(one, truth) or 0.0 for one in scores]
-    own = tuple(_ends(drawn[:, place], measured[place], num_sources, 0.95, floor=0.0) for place in range(len(scores)))
+    own = tuple(
+        ends_around(drawn[:, place], measured[place], num_sources, 0.95, floor=0.0) for place in range(len(scores))
+    )
     against = tuple(
-        _ends(drawn[:, place] - drawn[:, 0], measured[place] - measured[0], num_sources, 0.95, floor=-1.0)
+        ends_around(drawn[:, place] - drawn[:, 0], measured[place] - measured[0], num_sources, 0.95, floor=-1.0)
         for place in range(len(scores))
     )
     return own, against
@@ -358,37 +269,6 @@ def _report(
     )
 
 
-def _comparison(
-    names: tuple[str, str], measured: tuple[LabelEvaluation, LabelEvaluation], interval: Interval, strict: Interval
-) -> LabelComparison:
-    a, b = measured
-    difference = b.mean_ap - a.mean_ap
-    verdict: Literal["a", "b", "undecided"] = "b" if strict[0] > 0 else "a" if strict[1] < 0 else "undecided"
-    found = (
-        f"mean average precision {_points(difference)} points "
-        f"(95 % interval {_points(interval[0])} to {_points(interval[1])}, drawing whole sources)"
-    )
-    if verdict == "undecided":
-        sentence = (
-            f"No difference can be told from {a.num_clips:,} clips of {a.num_sources:,} "
-            f"source{'' if a.num_sources == 1 else 's'}: {names[1]} against {names[0]} {found}."
-        )
-    else:
-        sentence = f"{names[1]} is {'better' if verdict == 'b' else 'worse'} than {names[0]}: {found}."
-    return LabelComparison(
-        num_clips=a.num_clips,
-        num_sources=a.num_sources,
-        mean_ap_a=a.mean_ap,
-        mean_ap_b=b.mean_ap,
-        difference=difference,
-        interval=interval,
-        macro_f1_difference=b.macro_f1 - a.macro_f1,
-        lwlrap_difference=b.lwlrap - a.lwlrap,
-        verdict=verdict,
-        sentence=sentence,
-    )
-
-
 # -- the bootstrap -------------------------------------------------------------------------------
 
 
@@ -399,11 +279,11 @@ def _interval_of_map(
     groups: Sequence[Any] | npt.NDArray[Any] | None,
     seed: int,
 ) -> tuple[Interval, int]:
-    drawn, num_groups = _resampled_maps(scores[None], truth, groups, seed)
-    return _ends(drawn[:, 0], mean_ap, num_groups, 0.95, floor=0.0), num_groups
+    drawn, num_groups = resampled_maps(scores[None], truth, groups, seed)
+    return ends_around(drawn[:, 0], mean_ap, num_groups, 0.95, floor=0.0), num_groups
 
 
-def _ends(values: Floats, measured: float, num_groups: int, confidence: float, floor: float) -> Interval:
+def ends_around(values: Floats, measured: float, num_groups: int, confidence: float, floor: float) -> Interval:
     """Return the ends of an expanded percentile interval around what was measured.
 
     A resample holds clips twice and others not at all, which lifts average precision a little: the interval is
@@ -416,7 +296,7 @@ def _ends(values: Floats, measured: float, num_groups: int, confidence: float, f
     return max(floor, float(low)), min(1.0, float(high))
 
 
-def _resampled_maps(
+def resampled_maps(
     scores: Floats, truth: npt.NDArray[np.bool_], groups: Sequence[Any] | npt.NDArray[Any] | None, seed: int
 ) -> tuple[Floats, int]:
     """Return the mean average precision of M models (R, M) on R resamples, and how many sources were drawn.
@@ -465,8 +345,3 @@ def _weighted_precision(
     with np.errstate(invalid="ignore", divide="ignore"):
         precision = hits[:, at] / accepted[:, at]
         return np.asarray(np.where(mine > 0, mine * precision, 0.0).sum(axis=1) / mine.sum(axis=1))
-
-
-def _points(fraction: float) -> str:
-    text = f"{100 * fraction:+.1f}".replace("-", "−")
-    return "0.0" if text in {"+0.0", "−0.0"} else text

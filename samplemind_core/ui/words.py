@@ -20,12 +20,6 @@ def confidence(fraction: float | None) -> str:
     return percent(fraction)
 
 
-def points(fraction: float) -> str:
-    """Return ``+3.1`` for 0.031 and ``−0.8`` for −0.008, in percentage points; 0.0 has no sign."""
-    text = f"{100 * fraction:+.1f}".replace("-", "−")
-    return "0.0" if text in {"+0.0", "−0.0"} else text
-
-
 def in_ten(fraction: float | None) -> str:
     """Return ``9 of 10`` for 0.9, ``19 of 20`` for 0.95; percent where no small number fits."""
     if fraction is None:

@@ -9,10 +9,12 @@ from sklearn.metrics import average_precision_score, f1_score, precision_score, 
 from samplemind_core.errors import DataError
 from samplemind_core.evaluation import multi_label
 from samplemind_core.evaluation.judging import Judged
+from samplemind_core.evaluation.label_comparison import compare_labels, num_clips_needed
 from samplemind_core.evaluation.lineup import line_up, mean_of
 from samplemind_core.evaluation.measuring import compare_judged, evaluate_judged, require_one_answer
-from samplemind_core.evaluation.multi_label import compare_labels, evaluate_labels
+from samplemind_core.evaluation.multi_label import evaluate_labels
 from samplemind_core.evaluation.resampling import resample_weights
+from samplemind_core.training.ranking import mean_average_precision
 
 NAMES = ("a", "b", "c", "d")
 THRESHOLDS = (0.5, 0.3, 0.7, 0.45)
@@ -49,7 +51,7 @@ def test_a_resampled_score_is_that_of_the_clips_drawn():
     logits, truth = clips(3, num_clips=40)
     logits = np.round(logits)  # ties
     groups = [f"source {row % 9}" for row in range(40)]
-    drawn, num_groups = multi_label._resampled_maps(logits[None], truth.astype(bool), groups, seed=5)
+    drawn, num_groups = multi_label.resampled_maps(logits[None], truth.astype(bool), groups, seed=5)
     assert num_groups == 9
     weights = np.concatenate([part for part, _ in resample_weights(40, groups, resamples=len(drawn), seed=5)])
     for row in range(5):
@@ -148,3 +150,50 @@ def test_a_mean_is_that_of_the_probabilities_of_each_label():
 def test_what_needs_one_label_says_so():
     with pytest.raises(DataError, match="Calibration is not measured"):
         require_one_answer(answered(*clips()), "Calibration")
+
+
+def test_as_many_clips_as_are_asked_for_tell_the_difference() -> None:
+    rng = np.random.default_rng(3)
+
+    def draw(num_clips: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Truth (N, 1), and the logits of a network and of one that is a little better."""
+        truth = rng.random((num_clips, 1)) < 0.4
+        shared, own = rng.normal(size=(num_clips, 1)), rng.normal(size=(2, num_clips, 1))
+        return truth, 1.0 * truth + shared + 0.4 * own[0], 1.25 * truth + shared + 0.4 * own[1]
+
+    truth, a, b = draw(60_000)
+    difference = mean_average_precision(b, truth) - mean_average_precision(a, truth)
+    needed = []
+    for _ in range(12):
+        truth, a, b = draw(100)
+        compared = compare_labels([("A", a, (0.5,)), ("B", b, (0.5,))], truth, ("x",))[0]
+        # By the difference that there really is: that of a hundred clips may be anything.
+        spread = (compared.interval[1] - compared.interval[0]) / (2 * 1.96)
+        needed.append(num_clips_needed(difference, spread, 100))
+    enough = round(float(np.mean(needed)))
+    assert enough > 150
+    found = []
+    for _ in range(400):
+        truth, a, b = draw(enough)
+        found.append(mean_average_precision(b, truth) - mean_average_precision(a, truth))
+    told = np.mean(np.array(found) > 1.96 * np.std(found))
+    assert 0.7 < told < 0.9
+
+
+def test_how_many_clips_are_needed_is_said_where_it_can_be_told() -> None:
+    assert num_clips_needed(0.02, 0.02, 100) == 785  # (1.96 + 0.84)² times as many
+    assert num_clips_needed(-0.02, 0.02, 100, 0.025) > 785
+    assert num_clips_needed(0.0, 0.02, 100) is None
+    assert num_clips_needed(0.02, float("nan"), 100) is None
+    assert num_clips_needed(0.2, 0.02, 100) is None
+    rng = np.random.default_rng(1)
+    truth = rng.random((60, 3)) < 0.5
+    logits = np.where(truth, 1.0, -1.0) + rng.normal(0, 1.5, (2, 60, 3))
+    models = [(name, one, (0.5,) * 3) for name, one in zip("AB", logits, strict=True)]
+    compared = compare_labels(models, truth, NAMES[:3], [f"pack {row % 12}" for row in range(60)])[0]
+    assert compared.verdict == "undecided"
+    assert compared.num_needed > 60
+    assert "you would need about" in compared.sentence
+    alone = compare_labels(models, truth, NAMES[:3], ["pack"] * 60)[0]
+    assert alone.num_needed is None
+    assert "you would need" not in alone.sentence

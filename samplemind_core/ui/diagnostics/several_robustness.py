@@ -85,6 +85,7 @@ def _curve(found: LabelRobustness, curve: Curve[LabelStep]) -> None:
 def _broken(
     picked: Picked, model: PickedModel, found: LabelRobustness, curve: Curve[LabelStep], step: LabelStep
 ) -> None:
+    from samplemind_core.evaluation.comparison import points
     from samplemind_core.evaluation.probes import PROBES
 
     label = PROBES[curve.probe].label(step.level)
@@ -92,8 +93,8 @@ def _broken(
     low, high = step.difference_interval
     told = "worse" if step.worse else "no difference that can be told"
     st.caption(
-        f"Mean average precision {words.points(step.difference)} points against clean (95 % interval "
-        f"{words.points(low)} to {words.points(high)}): {told}. {words.plural(step.broken, 'sample')} with more labels "
+        f"Mean average precision {points(step.difference)} points against clean (95 % interval "
+        f"{points(low)} to {points(high)}): {told}. {words.plural(step.broken, 'sample')} with more labels "
         f"wrong, {step.fixed:,} with fewer: {chance(step.p_value, 'exact sign test')}."
     )
     rows = [(broken.clip_id, _said(broken)) for broken in found.broken_clips(step)]

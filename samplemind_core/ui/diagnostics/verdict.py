@@ -12,7 +12,7 @@ from samplemind_core.ui.state import theme
 
 if TYPE_CHECKING:
     from samplemind_core.evaluation.comparison import Comparison
-    from samplemind_core.evaluation.multi_label import LabelComparison
+    from samplemind_core.evaluation.label_comparison import LabelComparison
 
 _WORDS = {"a": "{a} is better", "b": "{b} is better", "undecided": "Undecided"}
 
@@ -39,7 +39,7 @@ def verdict(picked: Picked) -> None:
 
 def _several(picked: Picked) -> None:
     from samplemind_core.charts.differences import difference_figure
-    from samplemind_core.evaluation.multi_label import LabelComparison
+    from samplemind_core.evaluation.label_comparison import LabelComparison
 
     found = _compare_labels(picked, picked.stamp, tuple(model.ref for model in picked.models))
     first = picked.models[0].name
