@@ -16,11 +16,12 @@ import soundfile as sf
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from several import NAMES, THRESHOLDS, add_several, targets
+from several import NAMES, THRESHOLDS, add_several, answers, targets
 
 from samplemind_core.data.editing import Editor
 from samplemind_core.evaluation.changed_clips import Curve
 from samplemind_core.evaluation.label_robustness import LabelRobustness, LabelStep
+from samplemind_core.evaluation.out_of_fold import _write, out_of_fold_file
 from samplemind_core.evaluation.robustness import VERSION, robustness_file
 from samplemind_core.workspace import Workspace
 
@@ -135,6 +136,41 @@ def test_a_doubted_label_is_kept_or_accepted(layers, visit, monkeypatch):
     app.button(key=f"several-accept-{other.id}-clap").click().run()
     assert not app.exception
     assert edits == [([other.id], "snare|clap")]
+
+
+def test_a_cross_validation_is_shown_and_doubts_labels(layers, visit):
+    app = visit("diagnostics", dataset="d9", split="test", a="s2:best", b="", section="labels")
+    assert not app.exception
+    assert "Ask networks that never heard the sample" in text(app)
+    _write(
+        out_of_fold_file(layers.settings, "s2"),
+        logits=answers("s1"),
+        targets=targets(),
+        clip_ids=np.array([clip.id for clip in layers.clips("d9")]),
+        folds=np.arange(16) % 3,
+        class_names=np.array(NAMES),
+        version=np.array(1),
+        thresholds=np.array([THRESHOLDS] * 3),
+    )
+    app = visit("experiments", folds="s2")
+    assert not app.exception
+    assert not app.error, app.error[0].value
+    assert app.metric[0].label == "Mean average precision, mean ± sd over 3 folds"
+    assert [one.value.split(" ± ")[0] for one in app.metric][
+        2
+    ] == "87.8"  # one of six, one of five, none of five is wrong
+    table = next(frame.value for frame in app.dataframe if "Exactly right" in frame.value)
+    assert table["Samples"].tolist() == [6, 5, 5]
+    assert "a mean average precision of **" in text(app)
+    # The second run is right about all; the networks that never heard the samples are not.
+    app = visit("diagnostics", dataset="d9", split="test", a="s2:best", b="", section="labels")
+    assert not app.exception
+    assert "2 labels to listen to" in text(app)
+    assert "Ask networks" not in text(app)
+    app = visit("diagnostics", dataset="d9", split="all", a="folds(s2)", b="", section="thresholds")
+    assert not app.exception
+    assert not app.error, app.error[0].value
+    assert "the mean of the thresholds that its networks chose" in text(app)
 
 
 def test_the_confidence_of_each_label_is_measured(layers, visit):
