@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -55,6 +56,14 @@ def witnesses(picked: Picked) -> Judged | None:
     return judged
 
 
+def said(judged: Judged) -> str:
+    """Return what changes with any answer or label: a cross-validation may be done again on the same samples."""
+    digest = hashlib.blake2b(judged.targets.tobytes())
+    digest.update(judged.logits.tobytes())
+    digest.update(judged.clip_ids.tobytes())
+    return digest.hexdigest()
+
+
 def _out_of_fold(run: Run, picked: Picked) -> Judged | None:
     from samplemind_core.errors import NotFoundError
     from samplemind_core.evaluation.out_of_fold import judge_out_of_fold
@@ -93,7 +102,7 @@ def _cross_validation(run: Run, *, done: bool) -> None:
 
 
 def _issues(picked: Picked, judged: Judged) -> None:
-    errors = _found(judged, picked.dataset, (picked.stamp, len(judged.clip_ids), judged.targets.tobytes()))
+    errors = _found(judged, picked.dataset, (picked.stamp, said(judged)))
     kept = workspace().kept_labels(picked.dataset.id)
     open_issues = [issue for issue in errors.issues if issue.flagged and kept.get(issue.clip_id) != issue.label]
     with st.container(border=True):

@@ -10,7 +10,7 @@ from samplemind_core.server import clip_url
 from samplemind_core.store import Clip
 from samplemind_core.store.records import SEPARATOR
 from samplemind_core.ui import parts, words
-from samplemind_core.ui.diagnostics.labels import witnesses
+from samplemind_core.ui.diagnostics.labels import said, witnesses
 from samplemind_core.ui.diagnostics.picked import Picked
 from samplemind_core.ui.player import Sound, player
 from samplemind_core.ui.state import owner, workspace
@@ -27,7 +27,7 @@ def draw(picked: Picked) -> None:
     judged = witnesses(picked)
     if judged is None:
         return
-    found = _found(judged, (picked.stamp, len(judged.clip_ids), judged.targets.tobytes()))
+    found = _found(judged, (picked.stamp, said(judged)))
     kept = workspace().kept_labels(picked.dataset.id)
     clips = picked.clips
     open_doubts = [
