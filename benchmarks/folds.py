@@ -91,7 +91,10 @@ def main() -> None:
         options = ImportOptions(group_column=arguments.group_column, classes=classes)
         dataset = workspace.import_dataset(arguments.manifest, name="folds", options=options)
         rows = workspace.store.datasets.clips(dataset.id)
-        folds = np.array([clip.fold or clip.extra.get(arguments.fold_column, "") for clip in rows])
+        by_group = arguments.fold_column == arguments.group_column
+        folds = np.array(
+            [clip.source if by_group else clip.fold or clip.extra.get(arguments.fold_column, "") for clip in rows]
+        )
         names = sorted(set(folds.tolist()))
         groups = np.array([clip.source for clip in rows])
         wanted = arguments.folds.split(",") if arguments.folds else names

@@ -34,7 +34,7 @@ class MovingAverage:
 
     @torch.no_grad()
     def move(self, decay: float | Tensor) -> None:
-        """Move one step towards the network's weights; statistics of batch norms are those of the network.
+        """Move one step towards the network's weights.
 
         ``decay`` may be a scalar on the device, so that the step can be recorded.
         """
@@ -44,6 +44,10 @@ class MovingAverage:
             torch._foreach_add_(self._means, apart)
         else:
             torch._foreach_lerp_(self._means, self._weights, 1 - decay)
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Take over the network's statistics of batch norms, which are not averaged: before the average is used."""
         if self._kept:
             torch._foreach_copy_(self._kept, self._buffers)
 

@@ -288,6 +288,8 @@ class Trainer:
         """The network that is judged and saved: the average where there is one yet."""
         if self.averaged is None or (self.train_config.average == "swa" and not self.num_averaged):
             return self.model
+        if self.moving is not None:
+            self.moving.settle()
         return self.averaged
 
     @torch.inference_mode()
