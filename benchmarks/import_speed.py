@@ -1,9 +1,9 @@
 """Importing samples beside a plain librosa loop over the same files, in the same run.
 
-Ours is a whole import: search, read, decode, hash, checks, copy, log-mel
-spectrograms, split, database. Theirs only loads 2 s at 22.05 kHz in mono and computes the log-mel
-spectrogram, one file after the other. ``--memory N`` also imports N files in a process of its own
-and tells its peak memory.
+Ours is a whole import: search, read, decode, hash, checks, copy, log-mel spectrograms, split,
+database; its processes are ready (``--threads``: it has none). Theirs only loads 2 s at 22.05 kHz in
+mono and computes the log-mel spectrogram, one file after the other. ``--memory N`` also imports N
+files in a process of its own and tells its peak memory.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import soundfile as sf
 from benchmarks.machine import machine_line, peak_memory_mib
 from benchmarks.measure import in_turns, ratio, table
 from samplemind_core.audio.decode import AUDIO_SUFFIXES
+from samplemind_core.audio.listeners import listeners
 from samplemind_core.config import USUAL_FEATURES
 from samplemind_core.data.cache import cache_file
 from samplemind_core.data.importer import import_dataset
@@ -36,6 +37,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="one-shots to import, searched deeply (made for this by default)")
     parser.add_argument("--files", type=int, default=600, help="how many of them (600)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of both sides (3)")
+    parser.add_argument("--threads", action="store_true", help="without processes, as for few files")
     parser.add_argument("--memory", type=int, default=0, help="also import so many files and tell the peak memory")
     parser.add_argument("--import-only", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -58,6 +60,9 @@ def main() -> None:
         store = Store(f"sqlite:///{root / 'samplemind.db'}")
         names = (f"set{number}" for number in range(1_000))
         sides = (lambda: run_import(store, root, source, next(names)), lambda: run_librosa(files))
+        if not options.threads:
+            listeners().start()
+            listeners().wait()
         ours, theirs = in_turns(sides, options.rounds)
         store.close()
     wall, cpu = ratio(ours, theirs)

@@ -7,20 +7,22 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from benchmarks.machine import children_cpu_s
+
 
 @dataclass
 class Timings:
-    """Seconds of each round: on the clock, and of this process on all its cores."""
+    """Seconds of each round: on the clock, and of this process and those that work for it, on all cores."""
 
     wall_s: list[float] = field(default_factory=list)
     cpu_s: list[float] = field(default_factory=list)
 
     def add(self, work: Callable[[], object]) -> None:
         """Do the work and keep what it took."""
-        wall, cpu = time.perf_counter(), time.process_time()
+        wall, cpu = time.perf_counter(), time.process_time() + children_cpu_s()
         work()
         self.wall_s.append(time.perf_counter() - wall)
-        self.cpu_s.append(time.process_time() - cpu)
+        self.cpu_s.append(time.process_time() + children_cpu_s() - cpu)
 
     @property
     def wall(self) -> float:

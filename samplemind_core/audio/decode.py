@@ -363,6 +363,10 @@ def _prepared(raw: BinaryIO, num_bytes: int, shown: str, notes: list[str]) -> sf
         return plain
     stream.seek(0)
     try:
+        if stream is raw and not isinstance(raw, io.BytesIO):
+            # libsndfile reads the file itself, without coming back for every few thousand bytes.
+            os.lseek(raw.fileno(), 0, os.SEEK_SET)
+            return sf.SoundFile(raw.fileno(), closefd=False)
         return sf.SoundFile(_Source(stream))
     except RuntimeError as error:  # libsndfile's errors are RuntimeErrors
         raise _unreadable(shown, raw, _reason(error)) from None

@@ -162,7 +162,8 @@ def answer_all(
     answers = context.workspace.store.answers
     done = answers.count(batch.id)
     names = islice(read_listing(listing), done, None)
-    heard = classifier.stream(root / name for name in islice(read_listing(listing), done, None))
+    paths = (root / name for name in islice(read_listing(listing), done, None))
+    heard = classifier.stream(paths, expected=total - done)
     context.progress(done, total, "Classifying")
     while chunk := list(islice(zip(names, heard, strict=True), CHUNK)):
         answers.append(batch.id, [answer_of(result, done + index, name) for index, (name, result) in enumerate(chunk)])

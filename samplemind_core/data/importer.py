@@ -322,7 +322,7 @@ def _read_all(
 ) -> tuple[list[_Accepted], list[Reject]]:
     accepted: list[_Accepted] = []
     rejects = list(plan.found.rejects)
-    for done, (candidate, result) in enumerate(bench.read(plan.candidates, limits, check), start=1):
+    for done, (candidate, result) in enumerate(bench.read(plan.candidates, limits, check, plan.total), start=1):
         if result.info is None:
             rejects.append(Reject(candidate.name, result.reason))
         else:

@@ -1,4 +1,4 @@
-"""Files become clips: each is read, decoded, checked and transformed once, by several threads, and noted in a journal.
+"""Files become clips: each is read, decoded, checked and transformed once, several at a time, and noted in a journal.
 
 What is finished stays finished: an import that goes on in the same folder takes what the journal
 knows and reads only the rest.
@@ -14,7 +14,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samplemind_core.audio.decode import AUDIO_SUFFIXES, AudioInfo, decode
+from samplemind_core.audio.listeners import CHUNK, NUM_THREADS, Listeners, listeners, lost_error
 from samplemind_core.audio.window import crop_window
-from samplemind_core.config import USUAL_FEATURES
+from samplemind_core.config import USUAL_FEATURES, FeatureConfig
 from samplemind_core.data.sources import Candidate
 from samplemind_core.errors import AudioError, StoppedError
 from samplemind_core.settings import Limits
@@ -31,8 +33,11 @@ from samplemind_core.settings import Limits
 if TYPE_CHECKING:
     from samplemind_core.audio.features import LogMel
 
-THREADS = min(8, os.cpu_count() or 2)
-_AHEAD = 8  # files in the hands of each thread: enough to keep it busy, few enough to stay small in memory
+_AHEAD = (
+    3  # parts of the source in the hands of each thread: enough to keep it busy, few enough to stay small in memory
+)
+_PART = 64  # candidates in a part at most: those that an earlier attempt has read count little
+_MUCH = 4 << 20  # bytes of content that are decoded at a time, unless one file has more
 _COPIED_ROWS = 256
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
@@ -48,6 +53,19 @@ class Reading:
     content_hash: str = ""
     silent: bool = False
     info: AudioInfo | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """The content of a candidate, and the name that it gets in the dataset."""
+
+    name: str
+    file: str
+    data: bytes
+
+
+Outcome = tuple[Reading, bytes]
+"""What became of a file, and its spectrogram (float16) where it became a clip."""
 
 
 class Workbench:
@@ -76,17 +94,15 @@ class Workbench:
         self._files = len(self._known)
 
     def read(
-        self, candidates: Iterable[Candidate], limits: Limits, check: Callable[[], None]
+        self, candidates: Iterable[Candidate], limits: Limits, check: Callable[[], None], expected: int | None = None
     ) -> Iterator[tuple[Candidate, Reading]]:
         """Yield each candidate with what became of it, in order; few files are in memory at a time.
 
-        ``check`` is called between files and raises to end the work.
+        ``check`` is called between files and raises to end the work; ``expected`` is how many candidates
+        there are, where that is known: thousands are read by processes.
         """
-        from samplemind_core.audio.features import LogMel
-
         self.audio.mkdir(parents=True, exist_ok=True)
-        front_end = LogMel(self.features)
-        pending: deque[tuple[Candidate, Future[tuple[Reading, bytes]] | Reading]] = deque()
+        parts: deque[tuple[list[tuple[Candidate, Reading | None]], Future[list[Outcome]]]] = deque()
         with ExitStack() as stack:
             journal = stack.enter_context(self._journal.open("a" if self._known else "w", encoding="utf-8"))
             rows = stack.enter_context(self._rows.open("r+b" if self._known else "w+b"))
@@ -96,40 +112,60 @@ class Workbench:
                 journal.write(json.dumps({"stamp": self._stamp, "features": self.features.model_dump(mode="json")}))
                 journal.write("\n")
             stack.enter_context(_single_threaded())
-            pool = stack.enter_context(ThreadPoolExecutor(THREADS, thread_name_prefix="import"))
+            processes = stack.enter_context(listeners().at_work(expected))
+            pool = stack.enter_context(ThreadPoolExecutor(NUM_THREADS, thread_name_prefix="import"))
             stack.callback(pool.shutdown, cancel_futures=True)
 
-            def finished() -> tuple[Candidate, Reading]:
-                candidate, result = pending.popleft()
-                if isinstance(result, Reading):
-                    return candidate, result
-                reading, row = result.result()
-                if row:
-                    rows.write(row)
-                    reading = _at_row(reading, self._count)
-                    self._count += 1
+            def finished() -> list[tuple[Candidate, Reading]]:
+                part, future = parts.popleft()
+                outcomes = iter(future.result())
+                done, lines = [], []
+                for candidate, reading in part:
+                    if reading is None:
+                        reading, row = next(outcomes)
+                        if row:
+                            rows.write(row)
+                            reading = replace(reading, row=self._count)
+                            self._count += 1
+                        lines.append(_line(reading))
+                    done.append((candidate, reading))
                 rows.flush()  # before the journal, which promises that the row is there
-                journal.write(_line(reading))
+                journal.write("".join(lines))
                 journal.flush()
-                return candidate, reading
+                return done
 
-            for candidate in candidates:
-                try:
-                    check()
-                except StoppedError:
-                    while pending:  # what is in hand is nearly done, and worth keeping
-                        finished()
-                    raise
-                known = self._known.get(candidate.name)
-                if known is None:
-                    number, self._files = self._files, self._files + 1
-                    pending.append((candidate, pool.submit(self._work, number, candidate, front_end, limits)))
-                else:
-                    pending.append((candidate, known))
-                if len(pending) >= _AHEAD * THREADS:
-                    yield finished()
-            while pending:
-                yield finished()
+            for part in self._parts(candidates, check, drop=lambda: [finished() for _ in range(len(parts))]):
+                new = []
+                for candidate, known in part:
+                    if known is None:
+                        new.append((self._files, candidate))
+                        self._files += 1
+                parts.append((part, pool.submit(self._work, new, processes, limits)))
+                if len(parts) >= _AHEAD * NUM_THREADS:
+                    yield from finished()
+            while parts:
+                yield from finished()
+
+    def _parts(
+        self, candidates: Iterable[Candidate], check: Callable[[], None], drop: Callable[[], object]
+    ) -> Iterator[list[tuple[Candidate, Reading | None]]]:
+        """Yield candidates a few at a time, with what is known of them; ``drop`` is called when the work is to end."""
+        part: list[tuple[Candidate, Reading | None]] = []
+        num_new = 0
+        for candidate in candidates:
+            try:
+                check()
+            except StoppedError:
+                drop()  # what is in hand is nearly done, and worth keeping
+                raise
+            known = self._known.get(candidate.name)
+            part.append((candidate, known))
+            num_new += known is None
+            if num_new == CHUNK or len(part) == _PART:
+                yield part
+                part, num_new = [], 0
+        if part:
+            yield part
 
     def rows(self, order: list[int]) -> Iterator[NDArray[np.float16]]:
         """Yield the spectrograms of some rows in blocks (B, 1, n_mels, frames), without mapping the file."""
@@ -142,22 +178,28 @@ class Workbench:
                     parts.append(stream.read(self.row_bytes))
                 yield np.frombuffer(b"".join(parts), dtype="<f2").reshape(shape)
 
-    def _work(self, number: int, candidate: Candidate, front_end: LogMel, limits: Limits) -> tuple[Reading, bytes]:
-        import torch
+    def _work(self, new: list[tuple[int, Candidate]], processes: Listeners, limits: Limits) -> list[Outcome]:
+        """Return what becomes of numbered candidates, in order."""
+        outcomes: list[Outcome] = []
+        waiting: list[_File] = []
+        work = partial(_make_clip, folder=self._folder, features=self.features, limits=limits)
 
-        try:
-            data = candidate.read()
-            name = PurePosixPath(candidate.name).name
-            decoded = decode(data, self.features.sample_rate_hz, name=name, limits=limits)
-        except AudioError as error:
-            return Reading(candidate.name, str(error)), b""
-        file = f"audio/{number:06d}-{_safe_name(candidate.name)}"
-        write_new(f"{self._folder}/{file}", data)
-        window, _ = crop_window(decoded.waveform, self.features)
-        with torch.inference_mode():
-            log_mel = front_end.of_clip(window).half().numpy().astype("<f2", copy=False)
-        silent = not (decoded.waveform.max() or decoded.waveform.min())
-        return Reading(candidate.name, "", file, -1, decoded.content_hash, silent, decoded.info), log_mel.tobytes()
+        def decoded() -> None:
+            outcomes.extend(processes.each(work, waiting, _lost))
+            waiting.clear()
+
+        for number, candidate in new:
+            try:
+                data = candidate.read()
+            except AudioError as error:
+                decoded()
+                outcomes.append((Reading(candidate.name, str(error)), b""))
+                continue
+            if sum(len(file.data) for file in waiting) + len(data) > _MUCH:
+                decoded()
+            waiting.append(_File(candidate.name, f"audio/{number:06d}-{_safe_name(candidate.name)}", data))
+        decoded()
+        return outcomes
 
     def _read(self, stamp: str) -> dict[str, Reading]:
         """Return what an earlier attempt finished; nothing where its source or settings were others."""
@@ -192,8 +234,32 @@ def _line(reading: Reading) -> str:
     return json.dumps(values) + "\n"
 
 
-def _at_row(reading: Reading, row: int) -> Reading:
-    return Reading(reading.name, reading.reason, reading.file, row, reading.content_hash, reading.silent, reading.info)
+def _make_clip(file: _File, *, folder: str, features: FeatureConfig, limits: Limits) -> Outcome:
+    """Decode and check a file, and keep it in the folder if it is a clip."""
+    import torch
+
+    try:
+        name = PurePosixPath(file.name).name
+        decoded = decode(file.data, features.sample_rate_hz, name=name, limits=limits)
+    except AudioError as error:
+        return Reading(file.name, str(error)), b""
+    write_new(f"{folder}/{file.file}", file.data)
+    window, _ = crop_window(decoded.waveform, features)
+    with torch.inference_mode():
+        log_mel = _front_end(features).of_clip(window).half().numpy().astype("<f2", copy=False)
+    silent = not (decoded.waveform.max() or decoded.waveform.min())
+    return Reading(file.name, "", file.file, -1, decoded.content_hash, silent, decoded.info), log_mel.tobytes()
+
+
+def _lost(file: _File) -> Outcome:
+    return Reading(file.name, str(lost_error(PurePosixPath(file.name).name))), b""
+
+
+@lru_cache(maxsize=2)
+def _front_end(features: FeatureConfig) -> LogMel:
+    from samplemind_core.audio.features import LogMel
+
+    return LogMel(features)
 
 
 def write_new(path: str, data: bytes) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,11 +18,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from samplemind_core.audio.decode import decode
 from samplemind_core.audio.features import LogMel
-from samplemind_core.audio.window import crop_window, fit_window
-from samplemind_core.errors import AudioError
+from samplemind_core.audio.listeners import CHUNK, NUM_THREADS, listeners
 from samplemind_core.evaluation.metrics import softmax
+from samplemind_core.inference.hearing import Heard, Item, hear, lost
 from samplemind_core.inference.novelty import Taps, product
 from samplemind_core.inference.table import NONE
 from samplemind_core.inference.trust import Trust, read_trust, see
@@ -32,10 +33,9 @@ from samplemind_core.training.checkpoints import CheckpointInfo, load_model
 from samplemind_core.training.device import pick_device, pick_memory_format
 from samplemind_core.training.ranking import sigmoid
 
-Item = Path | tuple[str, bytes]
-
-DECODERS = 2
 BATCH = 32
+AHEAD = 3
+"""Batches that are decoded or wait for the network at any time."""
 NUM_NEAREST = 3
 
 
@@ -150,19 +150,6 @@ class Judgement:
     log_mel: npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class _Heard:
-    """A decoded file: what goes to the network, its log-mel (1, n_mels, frames) or, for a GPU, its window (T,)."""
-
-    name: str
-    signal: npt.NDArray[np.float32] | None = None
-    waveform: npt.NDArray[np.float32] | None = None
-    start_s: float = 0.0
-    duration_s: float = 0.0
-    seconds: float = 0.0
-    error: str | None = None
-
-
 class _Sharing:
     """Half of torch's threads for the network while the next files are decoded, in any number of streams at once.
 
@@ -254,16 +241,43 @@ class Classifier:
         """
         return list(self.stream(items, keep_signals=keep_signals))
 
-    def stream(self, items: Iterable[Item], *, keep_signals: bool = False) -> Iterator[Result]:
-        """Yield results in order as batches are done; memory does not grow with the number of files."""
+    def stream(
+        self, items: Iterable[Item], *, keep_signals: bool = False, expected: int | None = None
+    ) -> Iterator[Result]:
+        """Yield results in order as batches are done; memory does not grow with the number of files.
+
+        ``expected`` is how many files there are, where that is known: thousands are heard by processes.
+        """
         source = iter(items)
-        with ThreadPoolExecutor(DECODERS) as pool:
-            waiting = [pool.submit(self._hear, item) for item in islice(source, BATCH)]
-            while waiting:
-                # The next batch is decoded while the network looks at this one.
-                following = [pool.submit(self._hear, item) for item in islice(source, BATCH)]
-                yield from self._judge([future.result() for future in waiting], keep_signals)
-                waiting = following
+        hearing = partial(
+            hear,
+            features=self.info.features,
+            limits=self.limits,
+            spectrograms=self.device.type == "cpu",
+            keep_waveforms=keep_signals,
+        )
+        waiting: deque[list[Future[list[Heard]]]] = deque()
+        with (
+            listeners().at_work(expected) as processes,
+            ThreadPoolExecutor(NUM_THREADS, thread_name_prefix="hear") as pool,
+        ):
+
+            def take_batch() -> None:
+                batch = list(islice(source, BATCH))
+                size = max(1, min(CHUNK, -(-len(batch) // NUM_THREADS)))
+                parts = [batch[start : start + size] for start in range(0, len(batch), size)]
+                if parts:
+                    waiting.append([pool.submit(processes.each, hearing, part, lost) for part in parts])
+
+            try:
+                for _ in range(AHEAD):
+                    take_batch()
+                while waiting:
+                    heard = [one for part in waiting.popleft() for one in part.result()]
+                    take_batch()  # decoded while the network looks at this one
+                    yield from self._judge(heard, keep_signals)
+            finally:
+                pool.shutdown(cancel_futures=True)
 
     @property
     def answer_names(self) -> tuple[str, ...]:
@@ -328,31 +342,7 @@ class Classifier:
         near = np.argsort(-cosines, axis=1, kind="stable")[:, :NUM_NEAREST]
         return near, np.take_along_axis(cosines, near, axis=1).astype(np.float64)
 
-    def _hear(self, item: Item) -> _Heard:
-        started = time.perf_counter()
-        source, name = (item, str(item)) if isinstance(item, Path) else (item[1], item[0])
-        features = self.info.features
-        try:
-            decoded = decode(source, features.sample_rate_hz, name=Path(name).name, limits=self.limits, hashed=False)
-        except AudioError as error:
-            return _Heard(name, error=str(error), seconds=time.perf_counter() - started)
-        if self.device.type == "cpu":
-            window, start = crop_window(decoded.waveform, features)
-            with torch.inference_mode():
-                signal = self.front_end.of_clip(window).numpy()
-        else:
-            signal, start = fit_window(decoded.waveform, features)
-        rate = features.sample_rate_hz
-        return _Heard(
-            name,
-            signal,
-            decoded.waveform,
-            start / rate,
-            len(decoded.waveform) / rate,
-            time.perf_counter() - started,
-        )
-
-    def _judge(self, batch: Sequence[_Heard], keep_signals: bool) -> list[Result]:
+    def _judge(self, batch: Sequence[Heard], keep_signals: bool) -> list[Result]:
         good = [heard.signal for heard in batch if heard.signal is not None]
         started = time.perf_counter()
         judged = None
@@ -371,7 +361,7 @@ class Classifier:
             row += 1
         return results
 
-    def _labelled(self, heard: _Heard, judged: Judgement, row: int, seconds: float, keep_signals: bool) -> Result:
+    def _labelled(self, heard: Heard, judged: Judgement, row: int, seconds: float, keep_signals: bool) -> Result:
         """Return the result of a checkpoint that names several labels."""
         probs = {name: float(share) for name, share in zip(self.class_names, judged.probs[row], strict=True)}
         thresholds = dict(zip(self.class_names, self.info.thresholds, strict=True))
@@ -392,7 +382,7 @@ class Classifier:
         )
 
     def _heard_result(
-        self, heard: _Heard, judged: Judgement, row: int, seconds: float, keep_signals: bool, **answer: Any
+        self, heard: Heard, judged: Judgement, row: int, seconds: float, keep_signals: bool, **answer: Any
     ) -> Result:
         """Return an answer with what is known of its sound."""
         return Result(
@@ -406,10 +396,11 @@ class Classifier:
             **answer,
         )
 
-    def _result(self, heard: _Heard, judged: Judgement, row: int, seconds: float, keep_signals: bool) -> Result:
+    def _result(self, heard: Heard, judged: Judgement, row: int, seconds: float, keep_signals: bool) -> Result:
         if self.info.several_labels:
             return self._labelled(heard, judged, row, seconds, keep_signals)
-        probs = {name: float(share) for name, share in zip(self.class_names, judged.probs[row], strict=True)}
+        shares = judged.probs[row].tolist()
+        probs: dict[str, float] = dict(zip(self.class_names, shares, strict=True))
         none = None if judged.none is None else float(judged.none[row])
         label = max(probs, key=lambda name: probs[name])
         confidence = probs[label]
@@ -418,8 +409,8 @@ class Classifier:
         refused = none is not None and none > confidence
         if none is not None and refused:
             label, confidence = NONE, none
-        order = np.argsort(-judged.probs[row], kind="stable")
-        inside = () if self.trust is None else tuple(self.class_names[i] for i in order if judged.inside[row, i])
+        members = np.flatnonzero(judged.inside[row]).tolist()  # of the prediction set; none without trust
+        inside = tuple(self.class_names[i] for i in sorted(members, key=lambda i: -shares[i]))
         below = self.info.refuse_below
         return self._heard_result(
             heard,
@@ -442,6 +433,6 @@ class Classifier:
         if trust is None:
             return ()
         return tuple(
-            Nearest(int(trust.clip_ids[row]), self.class_names[int(trust.targets[row])], float(cosine))
-            for row, cosine in zip(rows, cosines, strict=True)
+            Nearest(int(trust.clip_ids[row]), self.class_names[int(trust.targets[row])], cosine)
+            for row, cosine in zip(rows.tolist(), cosines.tolist(), strict=True)
         )

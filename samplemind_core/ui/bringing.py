@@ -14,7 +14,7 @@ from samplemind_core.errors import AudioError, NotFoundError, SampleMindError
 from samplemind_core.settings import Limits
 
 if TYPE_CHECKING:
-    from samplemind_core.inference.classifier import Item
+    from samplemind_core.inference.hearing import Item
 
 UNPACKED_FILES = 4
 """Archives may unpack to as many times the size of one file: what they hold stays in memory while the page is open."""

@@ -1,0 +1,324 @@
+"""Processes that listen to files beside this one: started once, kept while there is work, gone soon after.
+
+Decoding a one-shot is a millisecond of many small steps, and of these only one Python thread takes
+one at a time, however many cores there are. Where thousands of files wait, the work is therefore
+given to processes, one for each core; few files are heard by threads, as the start of a process
+takes longer than all of them.
+
+A process that dies, by a damaged file or for want of memory, costs nothing but time: its files are
+given to another one by one, and only a file that takes a second process with it is refused.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import pickle
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from samplemind_core.errors import UnreadableAudioError
+
+Item = TypeVar("Item")
+Heard = TypeVar("Heard")
+
+MANY = 2_000
+"""Files from which on the start of processes is worth its seconds."""
+
+CHUNK = 8
+"""Files given to a process at a time: fewer are mostly messages, more are work that a stop waits for."""
+
+IDLE_S = 60.0
+"""How long processes without work are kept, in seconds."""
+
+START_S = 60.0
+"""How long a process may take to start, in seconds, before its work is done without it."""
+
+NUM_PROCESSES = min(4, os.cpu_count() or 2)
+"""One for each core; with more than four, whoever collects what they heard has too much to do."""
+
+NUM_THREADS = max(2, NUM_PROCESSES)
+"""Threads that give work to the processes, or do it where there are none."""
+
+
+def lost_error(name: str) -> UnreadableAudioError:
+    """Return the error of a file that ended the process that listened to it, twice."""
+    from samplemind_core.audio.decode import printable
+
+    return UnreadableAudioError(
+        f"{printable(name)} ended the process that decoded it, twice: it is damaged, or memory ran out.",
+        "Export it again, or leave it out.",
+    )
+
+
+class _DiedError(Exception):
+    """A process ended in the middle of its work."""
+
+
+class _Listener:
+    """One process and the pipes to it."""
+
+    def __init__(self) -> None:
+        package = Path(__file__).resolve().parents[2]
+        environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(package), os.environ.get("PYTHONPATH", "")])),
+            # Each process has a core to itself, and threads of libraries would be in the way of the others.
+            "OMP_NUM_THREADS": "1",
+            "MKL_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+            # glibc gives large blocks back after every file and has them zeroed anew for the next: a tenth of the time.
+            "MALLOC_MMAP_THRESHOLD_": str(1 << 28),
+            "MALLOC_TRIM_THRESHOLD_": str(1 << 28),
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "samplemind_core.audio.listening"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+        )
+
+    def ask(self, function: Callable[[Item], Heard], items: Sequence[Item]) -> list[Heard]:
+        """Return what a function of a module says of each item, or raise what it raised."""
+        assert self.process.stdin is not None
+        # A message in a message: the process stays in step even where it cannot make sense of the inner one.
+        work = pickle.dumps((function, list(items)), protocol=pickle.HIGHEST_PROTOCOL)
+        try:
+            pickle.dump(work, self.process.stdin, protocol=pickle.HIGHEST_PROTOCOL)
+            self.process.stdin.flush()
+        except OSError as error:
+            raise _DiedError from error
+        done, value = self.answer()
+        if not done:
+            raise value
+        return cast("list[Heard]", value)
+
+    def answer(self) -> tuple[bool, Any]:
+        """Return the next message: whether work was done, and its results or the exception."""
+        assert self.process.stdout is not None
+        try:
+            message = pickle.load(self.process.stdout)  # noqa: S301 - of our own process
+        except (OSError, EOFError, pickle.UnpicklingError, ValueError) as error:  # ValueError: closed meanwhile
+            raise _DiedError from error
+        return cast("tuple[bool, Any]", pickle.loads(message))  # noqa: S301
+
+    def end(self) -> None:
+        """End the process, whatever it is doing."""
+        self.process.kill()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                with suppress(OSError):
+                    pipe.close()
+        self.process.wait()
+
+
+class Listeners:
+    """Processes that work for any number of threads of this one.
+
+    Parameters
+    ----------
+    count : int
+        How many processes there are once they are started.
+    """
+
+    def __init__(self, count: int = NUM_PROCESSES) -> None:
+        self.count = count
+        self._lock = threading.Lock()
+        self._free: queue.LifoQueue[_Listener] = queue.LifoQueue()
+        self._all: list[_Listener] = []
+        self._starting = 0
+        self._ended = 0  # how often all were ended: a process that was started before that is not wanted after it
+        self._users = 0
+        self._timer: threading.Timer | None = None
+
+    def start(self) -> None:
+        """Start what is missing, without waiting for it: threads do the work until a process is ready."""
+        with self._lock:
+            missing = self.count - len(self._all) - self._starting
+            self._starting += missing
+            ended = self._ended
+        for _ in range(missing):
+            threading.Thread(target=self._launch, args=(ended,), name="listener-start", daemon=True).start()
+
+    def wait(self, timeout_s: float = START_S) -> bool:
+        """Wait until all processes are ready; return whether they are."""
+        deadline = time.monotonic() + timeout_s
+        while self.num_ready < self.count and time.monotonic() < deadline and self._starting:
+            time.sleep(0.02)
+        return self.num_ready == self.count
+
+    @property
+    def num_ready(self) -> int:
+        """How many processes have started and live."""
+        with self._lock:
+            return len(self._all)
+
+    @contextmanager
+    def at_work(self, expected: int | None = None) -> Iterator[Listeners]:
+        """Keep processes for as long as this lasts, and start them where that many files are expected."""
+        with self._lock:
+            self._users += 1
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+        try:
+            if expected is not None and expected >= MANY and self.count > 1:
+                self.start()
+            yield self
+        finally:
+            with self._lock:
+                self._users -= 1
+                if self._users == 0 and (self._all or self._starting):
+                    self._timer = threading.Timer(IDLE_S, self._close_if_idle)
+                    self._timer.daemon = True
+                    self._timer.start()
+
+    def each(
+        self, function: Callable[[Item], Heard], items: Sequence[Item], lost: Callable[[Item], Heard]
+    ) -> list[Heard]:
+        """Return ``function(item)`` of each item, by a process that is free or by this thread.
+
+        Parameters
+        ----------
+        function : callable
+            Of a module, or a partial of one; it, the items and the results must be picklable.
+        items : sequence
+        lost : callable
+            Gives the result of an item that ended two processes.
+
+        Raises
+        ------
+        Exception
+            What ``function`` raises, as if it had been called here.
+        """
+        listener = self._take() if len(items) > 1 else None
+        if listener is None:
+            return [function(item) for item in items]
+        try:
+            return self._asked(listener, function, items)
+        except _DiedError:
+            # Which file it was nobody knows; each by itself tells.
+            return [self._again(function, item, lost) for item in items]
+
+    def close(self) -> None:
+        """End all processes now; they can be started again."""
+        with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            ended, self._all = self._all, []
+            self._ended += 1
+            with suppress(queue.Empty):
+                while True:
+                    self._free.get_nowait()
+        for listener in ended:
+            listener.end()
+
+    def _asked(self, listener: _Listener, function: Callable[[Item], Heard], items: Sequence[Item]) -> list[Heard]:
+        try:
+            results = listener.ask(function, items)
+        except _DiedError:
+            self._bury(listener)
+            raise
+        except BaseException:
+            self._give_back(listener)
+            raise
+        self._give_back(listener)
+        return results
+
+    def _again(self, function: Callable[[Item], Heard], item: Item, lost: Callable[[Item], Heard]) -> Heard:
+        self.start()
+        listener = self._take_next()
+        if listener is None:
+            return function(item)
+        try:
+            return self._asked(listener, function, [item])[0]
+        except _DiedError:
+            return lost(item)
+
+    def _take(self, timeout_s: float = 0.0) -> _Listener | None:
+        try:
+            return self._free.get(block=timeout_s > 0, timeout=timeout_s or None)
+        except queue.Empty:
+            return None
+
+    def _take_next(self) -> _Listener | None:
+        """Return a process as soon as one is free; None if none can be started."""
+        deadline = time.monotonic() + START_S
+        while (listener := self._take(0.1)) is None:
+            with self._lock:
+                hopeless = not self._all and not self._starting
+            if hopeless or time.monotonic() > deadline:
+                return None
+        return listener
+
+    def _give_back(self, listener: _Listener) -> None:
+        with self._lock:
+            if listener in self._all:
+                self._free.put(listener)
+
+    def _bury(self, listener: _Listener) -> None:
+        with self._lock:
+            if listener in self._all:
+                self._all.remove(listener)
+        listener.end()
+
+    def _launch(self, ended: int) -> None:
+        """Start one process and lend it once it says that it is ready; without one, threads go on doing the work."""
+        try:
+            listener = _Listener()
+        except OSError:
+            listener = None  # no memory or no process left
+        ready = False
+        if listener is not None:
+            with suppress(_DiedError):
+                ready = listener.answer()[0]
+        with self._lock:
+            self._starting -= 1
+            ready = ready and ended == self._ended
+            if listener is not None and ready:
+                self._all.append(listener)
+                self._free.put(listener)
+        if listener is not None and not ready:
+            listener.end()
+
+    def _close_if_idle(self) -> None:
+        with self._lock:
+            if self._users:
+                return
+        self.close()
+
+
+_shared: Listeners | None = None
+_shared_lock = threading.Lock()
+
+
+def listeners() -> Listeners:
+    """Return the processes that all work in this one shares."""
+    global _shared
+    with _shared_lock:
+        if _shared is None:
+            _shared = Listeners()
+        return _shared
+
+
+def _end_shared() -> None:
+    if _shared is not None:
+        _shared.close()
+
+
+def _forget_shared() -> None:
+    """In a forked process: the pipes are its parent's."""
+    global _shared, _shared_lock
+    _shared, _shared_lock = None, threading.Lock()
+
+
+atexit.register(_end_shared)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_shared)
