@@ -168,16 +168,17 @@ def mixup(log_mel: Tensor, targets: Tensor, alpha: float, generator: torch.Gener
     share = sample_beta(alpha, batch, generator).float().to(device)
     partner = torch.randperm(batch, generator=generator, device=generator.device).to(device)
     other = log_mel[partner]
-    weight = share.view(-1, 1, 1, 1)
-    power = weight * _power(log_mel) + (1 - weight) * _power(other)
-    level = 10.0 * power.log10()
-    level = level - level.amax(dim=(1, 2, 3), keepdim=True)
-    floor = torch.minimum(log_mel, other).amin(dim=(1, 2, 3), keepdim=True)
-    at_floor = (log_mel <= floor) & (other <= floor)
-    # The subtraction lifts everything by the same few dB; true silence has nothing to lift.
-    blended = torch.where(at_floor, floor, torch.maximum(level, floor))
-    # A blend without any sound in either clip is flat at its maximum, as a silent clip is.
-    blended = torch.where(at_floor.all(dim=3, keepdim=True).all(dim=2, keepdim=True), level, blended)
+    power = _power(log_mel)
+    # In place from here on, as in _change_sound.
+    level = torch.lerp(power[partner], power, share.view(-1, 1, 1, 1), out=power).log_().mul_(1.0 / DB)
+    level -= _maximum(level)
+    louder = torch.maximum(log_mel, other)
+    floor = torch.minimum(log_mel, other, out=other).amin(dim=(1, 2, 3), keepdim=True)
+    # The subtraction lifts everything by the same few dB; true silence has nothing to lift. A blend without any
+    # sound in either clip is flat at its maximum, as a silent clip is.
+    silent = _maximum(louder) <= floor
+    ceiling = louder.sub_(floor - silent.to(louder.dtype)).mul_(_FAR).add_(floor)
+    blended = torch.minimum(torch.maximum(level, floor, out=level), ceiling, out=level)
     weight = share.to(targets.dtype).view(-1, 1)
     return blended, weight * targets + (1 - weight) * targets[partner]
 
