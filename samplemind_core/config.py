@@ -423,6 +423,8 @@ class RunConfig(Config):
     def for_clips(self, num_train: int) -> RunConfig:
         """Return the settings of a run on so many training clips: with as many epochs as it will take."""
         epochs = self.train.enough_epochs(num_train)
+        if epochs == self.train.epochs:
+            return self
         return self.model_copy(update={"train": self.train.model_copy(update={"epochs": epochs})})
 
     @model_validator(mode="after")

@@ -114,8 +114,8 @@ def test_ready_made_spectrograms_stay_as_they_are() -> None:
         return SimpleNamespace(kind=kind, features=FeatureConfig().model_dump(mode="json"))
 
     quick = build_config("quick")
-    assert fitted(quick, dataset("audio")) is quick
-    ready = fitted(quick, dataset("features"))
+    assert fitted(quick, dataset("audio"), 10_000) is quick
+    ready = fitted(quick, dataset("features"), 10_000)
     assert ready.features == FeatureConfig()
     assert ready.model_copy(update={"features": quick.features}) == quick
 
