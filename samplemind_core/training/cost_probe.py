@@ -69,7 +69,8 @@ def measure(request: Mapping[str, Any]) -> Cost:
             if len(seconds) >= WARM_STEPS + MIN_STEPS and time.perf_counter() - begun > STEPS_S:
                 break
             at = time.perf_counter()
-            trainer.train_step(*trainer.feed.batch(rows))
+            trainer.take_step(*trainer.feed.batch(rows))
+            trainer.look(1)
             seconds.append(time.perf_counter() - at)
         trainer.logits(trainer.val_rows)
         at = time.perf_counter()

@@ -152,7 +152,8 @@ class StepGraphs:
         groups = trainer.optimizer.param_groups
         before = [(group["lr"], group.get("capturable", False)) for group in groups]
         # A recording that fails leaves generators in the belief that they are being recorded.
-        generators = trainer.generator, torch.cuda.default_generators[torch.cuda.current_device()]
+        number = torch.cuda.current_device() if trainer.device.index is None else trainer.device.index
+        generators = trainer.generator, torch.cuda.default_generators[number]
         states = [generator.clone_state() for generator in generators]
         try:
             for group in groups:

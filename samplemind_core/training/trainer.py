@@ -185,23 +185,29 @@ class Trainer:
         self.model.train()
         rows = self.order(self.epoch)
         size = self.train_config.batch_size
-        take_step = self.graphed_step if recordable(self) else self.train_step
         with closing(self.feed.batches(rows[self.step * size :], size)) as batches:
             while self.step < self.steps_per_epoch:
                 if self.group.agreed(self.observer.should_stop()):
-                    self._look(self.step)
+                    self.look(self.step)
                     return False
                 started = time.perf_counter()
-                take_step(*next(batches))
+                self.take_step(*next(batches))
                 self.step += 1
                 saves = time.monotonic() - self._saved_at > 12 * SAVE_LAST_EVERY_S
                 if saves or self.step == self.steps_per_epoch:
-                    self._look(self.step)
+                    self.look(self.step)
                 self.totals.seconds += time.perf_counter() - started
                 self.observer.on_progress(self._progress())
                 if saves:
                     self.save_last()  # an epoch that takes minutes is not lost as a whole
         return True
+
+    def take_step(self, log_mel: Tensor, targets: Tensor) -> None:
+        """Take a step in the way that is fastest here; :meth:`look` tells what steps add up to."""
+        if recordable(self):
+            self.graphed_step(log_mel, targets)
+        else:
+            self.train_step(log_mel, targets)
 
     def train_step(self, log_mel: Tensor, targets: Tensor) -> None:
         """Augment a batch (B, 1, n_mels, frames), measure its loss and move the weights once."""
@@ -221,7 +227,7 @@ class Trainer:
         log_mel, targets, count, mixed, lr, decay = self._begin_step(log_mel, targets)
         self._graphs.take(log_mel, targets, count, mixed, lr, decay)
         if self._graphs.pending >= LOOK_EVERY:
-            self._look(self.step + 1)
+            self.look(self.step + 1)
 
     def measure_step(self, log_mel: Tensor, targets: Tensor, count: int, mixed: bool) -> tuple[Tensor, Tensor]:
         """Return the loss of this process's part of a batch, and how many of its first ``count`` clips are right.
@@ -262,7 +268,7 @@ class Trainer:
             log_mel, targets = torch.cat([log_mel, log_mel]), torch.cat([targets, targets])
         return log_mel, targets, count, self._mixed(), lr, ema_decay(self.train_config.ema_decay, step)
 
-    def _look(self, done: int) -> None:
+    def look(self, done: int) -> None:
         """Take what recorded steps add up to into the totals; ``done`` steps of the epoch are behind."""
         if self._graphs is None or not (pending := self._graphs.pending):
             return
