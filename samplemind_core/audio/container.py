@@ -108,6 +108,8 @@ def looks_like(head: bytes) -> tuple[str, str]:
 
 def is_foreign(head: bytes) -> bool:
     """Return whether the bytes are certainly not one of the containers that can be decoded."""
+    if head.startswith(b"fLaC"):
+        return False
     if head.startswith((b"RIFF", b"OggS")):
         return any(head[offset : offset + len(magic)] == magic for offset, magic, *_ in _SIGNATURES if offset >= 8)
     return bool(looks_like(head)[0])

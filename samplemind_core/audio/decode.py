@@ -216,7 +216,8 @@ def decode(
             raise _empty(shown)
         if info.container in ("WAV", "FLAC", "AIFF") and frames < info.frames * (1 - MAX_MISSING):
             raise _truncated(shown, f"{frames:,} of {info.frames:,} frames")
-        info = replace(info, frames=frames, duration_s=frames / info.sample_rate_hz)
+        if frames != info.frames:
+            info = replace(info, frames=frames, duration_s=frames / info.sample_rate_hz)
         if info.channels > 1 and energy.max() > 0 and mono_energy < 10 ** (CANCELLED_DB / 10) * energy.max():
             loudest = int(energy.argmax())
             sound.seek(0)
@@ -305,7 +306,7 @@ def _opened(
             expected = _CONTAINERS[info.container]
             if suffix in AUDIO_SUFFIXES and suffix not in expected:
                 notes.append(f"Named {suffix}, but its content is {info.container}; decoded as that.")
-            yield sound, replace(info, notes=tuple(notes)), shown
+            yield sound, replace(info, notes=tuple(notes)) if notes else info, shown
 
 
 def _open_file(path: Path, shown: str) -> BinaryIO:

@@ -83,9 +83,8 @@ class LogMel(nn.Module):
                 f"Expected waveforms of shape (B, T), got {tuple(waveform.shape)}.", "Add the batch dimension."
             )
         if waveform.device.type == "cpu":
-            mel = torch.stack([self._clip_mel(clip.detach().numpy(), len(clip)) for clip in waveform])
-        else:
-            mel = torch.stack([self.filters @ power for power in power_spectrum(waveform, self.config)])
+            return torch.stack([self._clip_log_mel(clip.detach().numpy(), len(clip)) for clip in waveform]).unsqueeze(1)
+        mel = torch.stack([self.filters @ power for power in power_spectrum(waveform, self.config)])
         return power_to_db(mel, self.config.top_db).unsqueeze(1)
 
     @torch.no_grad()
@@ -101,10 +100,10 @@ class LogMel(nn.Module):
         -------
         Tensor of float32, shape (1, n_mels, frames)
         """
-        return power_to_db(self._clip_mel(waveform, self.config.num_samples)[None], self.config.top_db)
+        return self._clip_log_mel(waveform, self.config.num_samples)[None]
 
-    def _clip_mel(self, clip: NDArray[np.float32], num_samples: int) -> Tensor:
-        """Return the mel power (n_mels, frames) of one clip (T,), transforming only frames that hold signal.
+    def _clip_log_mel(self, clip: NDArray[np.float32], num_samples: int) -> Tensor:
+        """Return the log-mel spectrogram (n_mels, frames) of one clip (T,), computing only frames that hold signal.
 
         Most one-shots are shorter than the window, and the frames of their padding are known to be
         zero. Clip by clip, the frames stay in the processor's cache, and a clip's numbers cannot
@@ -112,10 +111,9 @@ class LogMel(nn.Module):
         """
         n_fft, hop = self.config.n_fft, self.config.hop_length
         frames = 1 + num_samples // hop
-        mel = torch.zeros(self.filters.shape[0], frames)
         length = _sounding_end(clip)
         if length == 0:
-            return mel
+            return torch.zeros(self.filters.shape[0], frames)
         active = min(frames, (length + n_fft // 2 - 1) // hop + 1)
         padded = torch.zeros((active - 1) * hop + n_fft, dtype=torch.float64)
         held = min(length, len(padded) - n_fft // 2)
@@ -127,8 +125,11 @@ class LogMel(nn.Module):
         np.square(squares, out=squares)
         power = np.empty(squares.shape[:2], np.float32)
         np.add(squares[..., 0], squares[..., 1], out=power, casting="same_kind")  # in float64, rounded once
-        mel[:, :active] = torch.from_numpy(self._sparse @ np.ascontiguousarray(power.T))
-        return mel
+        level = _level_db(torch.from_numpy(self._sparse @ np.ascontiguousarray(power.T)))
+        # The power of frames without signal is 0, which counts as AMIN and is no clip's maximum.
+        log_mel = torch.full((len(level), frames), _FLOOR_DB)
+        log_mel[:, :active] = level
+        return (log_mel - level.max()).clamp_(min=-self.config.top_db)
 
 
 def _sounding_end(samples: NDArray[np.float32]) -> int:
@@ -162,8 +163,15 @@ def power_spectrum(waveform: Tensor, config: FeatureConfig) -> Tensor:
 
 def power_to_db(power: Tensor, top_db: float) -> Tensor:
     """Return power (B, n_mels, frames) in dB relative to each clip's maximum, in [-top_db, 0]."""
-    level = 10.0 * power.clamp(min=AMIN).log10()
+    level = _level_db(power)
     return (level - level.amax(dim=(-2, -1), keepdim=True)).clamp(min=-top_db)
+
+
+def _level_db(power: Tensor) -> Tensor:
+    return 10.0 * power.clamp(min=AMIN).log10()
+
+
+_FLOOR_DB = float(_level_db(torch.zeros(1)))
 
 
 def mel_filters(config: FeatureConfig) -> NDArray[np.float32]:
