@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 
 # Cost of a label that is absent from train, val and test, or from a fold, against which any imbalance is small.
 _ABSENT, _ABSENT_FROM_FOLD = np.array([1e6, 1e3, 2e3]), 1e3
-_DEALS, _GROUPS_OF_ONE_DEAL = 8, 2_000
+_DEALS, _DEALS_OF_FOLDS, _GROUPS_OF_ONE_DEAL = 8, 64, 2_000
 
 
 def deal_folds(labels: Sequence[Sequence[str]], group_of: Ints, num_folds: int, rng: np.random.Generator) -> Ints:
@@ -28,7 +28,9 @@ def deal_folds(labels: Sequence[Sequence[str]], group_of: Ints, num_folds: int, 
     Parameters are those of :func:`deal_labels`; at least as many groups as folds.
     """
     shares = np.full(num_folds, 1.0 / num_folds)
-    return deal_labels(labels, group_of, shares, rng, np.full(num_folds, _ABSENT_FROM_FOLD))
+    # What every clip has makes uneven sizes cost as much as an uneven label.
+    everyone = [(*own, "") for own in labels]
+    return deal_labels(everyone, group_of, shares, rng, np.full(num_folds, _ABSENT_FROM_FOLD), _DEALS_OF_FOLDS)
 
 
 def deal_labels(
@@ -37,6 +39,7 @@ def deal_labels(
     shares: Floats,
     rng: np.random.Generator,
     absent: Floats = _ABSENT,
+    deals: int = _DEALS,
 ) -> Ints:
     """Return the side (from 0) of each clip, the same for all clips of a group.
 
@@ -52,6 +55,8 @@ def deal_labels(
         Breaks ties.
     absent : ndarray of float64, shape (S,)
         What it costs that a side has no clip with a label; by default of train, val and test.
+    deals : int
+        At most so many are tried, fewer of many groups; the evenest counts.
     """
     names = {name: place for place, name in enumerate(sorted({name for own in labels for name in own}))}
     sizes = np.bincount(group_of).astype(np.float64)
@@ -61,7 +66,7 @@ def deal_labels(
             table[group, names[name]] += 1
     wanted, room = shares[:, None] * table.sum(axis=0), shares * sizes.sum()
     best, best_cost = np.zeros(0, dtype=np.int64), np.inf
-    for _ in range(int(np.clip(_DEALS * _GROUPS_OF_ONE_DEAL // (8 * len(sizes)), 1, _DEALS))):
+    for _ in range(int(np.clip(deals * _GROUPS_OF_ONE_DEAL // (8 * len(sizes)), 1, deals))):
         sides = _deal(table, sizes, wanted, room, rng)
         _fill_empty(sides, sizes, len(shares))
         dealt = np.stack([table[sides == side].sum(axis=0) for side in range(len(shares))])
