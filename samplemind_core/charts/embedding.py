@@ -59,8 +59,9 @@ def map_figure(
     hovers : sequence of str, length N
         What a point says of itself; read as text, not markup.
     theme : {'light', 'dark'}
-    kind : {'class', 'split', 'answer', 'other'}
-        What the groups are, which decides their colours.
+    kind : {'class', 'split', 'answer', 'found', 'other'}
+        What the groups are, which decides their colours: answers are wrong or right; labels are found, missed,
+        named wrongly, or neither there nor named.
     marked : int, optional
         Id of a clip that gets a ring.
     what : str
@@ -141,6 +142,9 @@ def _color(kind: str, index: int, name: str, theme: Theme) -> str:
     if kind == "answer":
         # Right answers stay quiet, wrong ones stand out; their symbols differ too.
         return palette(theme).warm if index == 0 else palette(theme).muted
+    if kind == "found":
+        colors = palette(theme)
+        return (colors.accent, colors.warm, colors.warm, colors.muted)[index]
     return run_color(index, theme) if kind == "other" else class_color(index, theme)
 
 

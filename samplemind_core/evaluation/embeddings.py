@@ -106,7 +106,7 @@ class Embeddings:
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A clip near another sound. ``distance`` is a cosine distance in [0, 2]."""
+    """A clip near another sound. ``label`` is all of several; ``distance`` is a cosine distance in [0, 2]."""
 
     clip_id: int
     name: str
@@ -359,7 +359,7 @@ def nearest_clips(
     for row, distance in zip(rows, distances, strict=True):
         clip = store.datasets.clip(int(among.clip_ids[row]))
         if clip.content_hash not in without:
-            found.append(Neighbour(clip.id or 0, clip.name, clip.label, clip.source, float(distance)))
+            found.append(Neighbour(clip.id or 0, clip.name, clip.shown_label, clip.source, float(distance)))
         if len(found) == k:
             break
     return found

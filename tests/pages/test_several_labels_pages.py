@@ -20,9 +20,11 @@ from several import NAMES, THRESHOLDS, add_several, answers, targets
 
 from samplemind_core.data.editing import Editor
 from samplemind_core.evaluation.changed_clips import Curve
+from samplemind_core.evaluation.embeddings import Embeddings
 from samplemind_core.evaluation.label_robustness import LabelRobustness, LabelStep
 from samplemind_core.evaluation.out_of_fold import _write, out_of_fold_file
 from samplemind_core.evaluation.robustness import VERSION, robustness_file
+from samplemind_core.ui.diagnostics import embedding
 from samplemind_core.workspace import Workspace
 
 
@@ -186,6 +188,37 @@ def test_the_confidence_of_each_label_is_measured(layers, visit):
     assert not app.exception
     assert not app.error, app.error[0].value
     assert json.loads(app.get("plotly_chart")[-1].proto.spec)["layout"]["yaxis"]["title"]["text"] == "Are kick (%)"
+
+
+def test_the_map_is_coloured_by_what_is_said_of_one_label(layers, visit, monkeypatch):
+    clips = layers.clips("d9")
+    found = Embeddings(
+        vectors=np.random.default_rng(0).normal(size=(16, 5)).astype(np.float32),
+        logits=answers("s1"),
+        clip_ids=np.array([clip.id for clip in clips]),
+        labels=np.array([clip.label for clip in clips]),
+        splits=np.array(["test"] * 16),
+        sources=np.array([clip.source for clip in clips]),
+        folds=np.array([""] * 16),
+        class_names=NAMES,
+    )
+    monkeypatch.setattr(Workspace, "embeddings", lambda *_args, **_kwargs: found)
+    monkeypatch.setattr(embedding, "embeddings_are_there", lambda *_args: True)
+    app = visit("diagnostics", dataset="d9", split="test", a="s1:best", b="", section="embedding")
+    assert not app.exception
+    assert "kick + snare, distance" in str([frame.proto for frame in app.get("bidi_component")])
+
+    def traces() -> dict[str, int]:
+        figure = json.loads(app.get("plotly_chart")[-1].proto.spec)
+        return {trace["name"]: len(trace["hovertext"]) for trace in figure["data"]}
+
+    app.selectbox(key="map-colour").set_value("error").run()
+    assert not app.exception
+    assert traces() == {"wrong": 2, "right": 14}
+    app.selectbox(key="map-colour").set_value("one").run()
+    app.selectbox(key="map-label").set_value("kick").run()
+    assert not app.exception
+    assert traces() == {"kick, found": 7, "kick, missed": 1, "not kick": 8}
 
 
 def test_slices_by_how_many_labels_samples_have(layers, visit):

@@ -21,9 +21,17 @@ if TYPE_CHECKING:
     from samplemind_core.evaluation.embeddings import Embeddings
     from samplemind_core.store import Task
 
+Grouped = tuple[npt.NDArray[np.str_], list[str], str]
+
 MAX_HEARD = 50
 MAX_OUTLIERS = 12
-_SEVERAL_COLOURS = {"label": "First label", "source": "Source", "split": "Split"}
+_SEVERAL_COLOURS = {
+    "label": "First label",
+    "one": "One label",
+    "error": "Exactly right or not",
+    "source": "Source",
+    "split": "Split",
+}
 _COLOURS = {"label": "Class", "predicted": "Prediction", "error": "Error", "source": "Source", "split": "Split"}
 _METHODS = {"pca": "PCA", "umap": "UMAP"}
 
@@ -68,6 +76,9 @@ def _draw(picked: Picked, model: PickedModel) -> None:
         colour = st.selectbox(
             "Coloured by", list(colours), format_func=lambda name: colours[name], key="map-colour", width=180
         )
+        label = None
+        if colour == "one":
+            label = st.selectbox("Label", picked.class_names, key="map-label", width=160)
         everything = st.segmented_control(
             "Samples", ["Measured", "All"], default="Measured", required=True, key="map-samples",
             help="Measured: those chosen at the top of the page. All: the whole dataset, training samples included.",
@@ -86,7 +97,13 @@ def _draw(picked: Picked, model: PickedModel) -> None:
         return
     if ref != model.ref and found.method == "pca":
         found = _turned(found, model, picked, split, dims or 2, len(embeddings))
-    _figure(picked, embeddings, found, colour or "label")
+    if picked.several_labels and colour in ("one", "error"):
+        grouped = _by_answer(picked, checkpoint, embeddings, label)
+    else:
+        grouped = _grouped(picked, embeddings, colour or "label")
+    _figure(picked, embeddings, found, grouped)
+    if colour == "source" and len(grouped[1]) > 21:
+        st.caption(f"The 21 largest of {len(grouped[1]):,} sources have colours of their own.")
     if found.kept is not None:
         st.caption(
             f"These {dims} directions keep {words.percent(found.kept, 0)} of the differences between the samples."
@@ -153,27 +170,44 @@ def _turned(found: Map, model: PickedModel, picked: Picked, split: str, dims: in
     return replace(found, points=turned(found.points, towards.points))
 
 
-def _figure(picked: Picked, embeddings: Embeddings, found: Map, colour: str) -> None:
+def _grouped(picked: Picked, embeddings: Embeddings, colour: str) -> Grouped:
+    """Return what samples are coloured by: the group of each, all groups in the order of their colours, their kind."""
+    predicted = embeddings.predicted
+    if colour == "error":
+        return np.where(predicted != embeddings.labels, "wrong", "right"), ["wrong", "right"], "answer"
+    if colour == "split":
+        return embeddings.splits, ["train", "val", "test"], "split"
+    if colour == "source":
+        names, counts = np.unique(embeddings.sources, return_counts=True)
+        return embeddings.sources, list(names[np.argsort(-counts, kind="stable")]), "other"
+    # The dataset's order, as everywhere, so that a class keeps its colour; then what only the network knows.
+    order = list(dict.fromkeys([*picked.dataset.class_names, *embeddings.class_names]))
+    return predicted if colour == "predicted" else embeddings.labels, order, "class"
+
+
+def _by_answer(picked: Picked, checkpoint: Checkpoint, embeddings: Embeddings, label: str | None) -> Grouped:
+    """Return the same for several labels: what is said of one label, or whether all labels are right."""
+    from samplemind_core.data.dataset import multi_hot
+    from samplemind_core.training.checkpoints import read_info
+    from samplemind_core.training.ranking import sigmoid
+
+    named = sigmoid(embeddings.logits) >= np.array(read_info(workspace().root / checkpoint.path).thresholds)
+    has = multi_hot([picked.clips[one].labels for one in embeddings.clip_ids.tolist()], embeddings.class_names) > 0
+    if label is None:
+        return np.where((named == has).all(axis=1), "right", "wrong"), ["wrong", "right"], "answer"
+    place = embeddings.class_names.index(label)
+    groups = [f"{label}, found", f"{label}, missed", f"wrongly called {label}", f"not {label}"]
+    which = np.where(has[:, place], np.where(named[:, place], 0, 1), np.where(named[:, place], 2, 3))
+    return np.array(groups)[which], groups, "found"
+
+
+def _figure(picked: Picked, embeddings: Embeddings, found: Map, grouped: Grouped) -> None:
     from samplemind_core.charts.embedding import map_figure
 
-    predicted = embeddings.predicted
-    wrong = predicted != embeddings.labels
-    groups: npt.NDArray[np.str_]
-    if colour == "error":
-        groups, order, kind = np.where(wrong, "wrong", "right"), ["wrong", "right"], "answer"
-    elif colour == "split":
-        groups, order, kind = embeddings.splits, ["train", "val", "test"], "split"
-    elif colour == "source":
-        names, counts = np.unique(embeddings.sources, return_counts=True)
-        groups, order, kind = embeddings.sources, list(names[np.argsort(-counts, kind="stable")]), "other"
-    else:
-        groups = predicted if colour == "predicted" else embeddings.labels
-        # The dataset's order, as everywhere, so that a class keeps its colour; then what only the network knows.
-        order = list(dict.fromkeys([*picked.dataset.class_names, *embeddings.class_names]))
-        kind = "class"
+    groups, order, kind = grouped
     hovers = [
         f"{picked.clips[clip_id].name}: {_said(picked, clip_id, said)}"
-        for clip_id, said in zip(embeddings.clip_ids.tolist(), predicted.tolist(), strict=True)
+        for clip_id, said in zip(embeddings.clip_ids.tolist(), embeddings.predicted.tolist(), strict=True)
     ]
     marked = st.session_state.get("map-clip")
     chart = map_figure(
@@ -184,8 +218,6 @@ def _figure(picked: Picked, embeddings: Embeddings, found: Map, colour: str) -> 
     parts.figure(
         chart, key=f"map-{found.method}-{found.points.shape[1]}", on_click=_take if flat else None, select="all"
     )
-    if colour == "source" and len(order) > 21:
-        st.caption(f"The 21 largest of {len(order):,} sources have colours of their own.")
 
 
 def _said(picked: Picked, clip_id: int, said: str) -> str:
@@ -269,7 +301,8 @@ def _outliers(picked: Picked, embeddings: Embeddings, ref: str, checkpoint: Chec
         st.caption(
             "The largest mean distance to the ten nearest neighbours first: odd recordings, or a class of their own."
         )
-        details = [(f"{embeddings.labels[row]}, distance {found.distance[row]:.3f}",) for row in rows]
+        labels = [picked.clips[int(embeddings.clip_ids[row])].shown_label for row in rows]
+        details = [(f"{label}, distance {found.distance[row]:.3f}",) for row, label in zip(rows, labels, strict=True)]
     if not len(rows):
         st.caption("None here.")
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import streamlit as st
@@ -206,7 +206,7 @@ def _broken(picked: Picked, model: PickedModel, found: Robustness, curve: Curve[
     parts.section(f"Broken by {curve.title.lower()}, {label}")
     st.caption(f"{words.plural(step.broken, 'sample')} broken, {step.fixed:,} fixed: {chance(step.p_value)}.")
     rows = [
-        (clip_id, f"{found.class_names[said]} {words.confidence(sure)}")
+        (clip_id, f"{label}: {found.class_names[said]} {words.confidence(sure)}", "")
         for clip_id, said, sure in found.broken_clips(step)
     ]
     hear_pairs(picked, model, curve.probe, step.level, rows)
@@ -218,12 +218,12 @@ def chance(p_value: float, test: str = "exact McNemar") -> str:
     return f"{told} ({test} p {'< 0.001' if p_value < 0.001 else f'= {p_value:.3f}'})"
 
 
-def hear_pairs(picked: Picked, model: PickedModel, probe: str, level: float, rows: list[tuple[int, str]]) -> None:
-    """Draw samples, by id, clean and changed, with what is said of the changed one, to play."""
-    from samplemind_core.evaluation.probes import PROBES
-
-    label, sounds = PROBES[probe].label(level), []
-    for clip_id, answer in rows[:MAX_HEARD]:
+def hear_pairs(
+    picked: Picked, model: PickedModel, probe: str, level: float, rows: Sequence[tuple[int, str, str]]
+) -> None:
+    """Draw samples clean and changed to play: by id, with what is said of the changed one, and a detail if there is."""
+    sounds = []
+    for clip_id, said, detail in rows[:MAX_HEARD]:
         clip = picked.clips.get(clip_id)
         if clip is None:
             continue  # taken out of the dataset since
@@ -234,7 +234,7 @@ def hear_pairs(picked: Picked, model: PickedModel, probe: str, level: float, row
             continue
         short = clip.name.rsplit("/", 1)[-1]
         sounds.append(Sound(clip_url(clip_id), short, (f"clean: {clip.shown_label}",)))
-        sounds.append(Sound(changed, f"{label}: {answer}", (short,)))
+        sounds.append(Sound(changed, said, (detail or short,)))
     if sounds:
         player_list(sounds, key=f"withstood-broken-{probe}-{level}")
 

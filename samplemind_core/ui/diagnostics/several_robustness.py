@@ -97,14 +97,14 @@ def _broken(
         f"{points(low)} to {points(high)}): {told}. {words.plural(step.broken, 'sample')} with more labels "
         f"wrong, {step.fixed:,} with fewer: {chance(step.p_value, 'exact sign test')}."
     )
-    rows = [(broken.clip_id, _said(broken)) for broken in found.broken_clips(step)]
+    rows = [(broken.clip_id, *_said(broken)) for broken in found.broken_clips(step)]
+    if rows:
+        st.caption("− is a label that is lost, + one that is named wrongly.")
     hear_pairs(picked, model, curve.probe, step.level, rows)
 
 
-def _said(broken: BrokenClip) -> str:
-    parts_said = []
-    if broken.lost:
-        parts_said.append("lost " + ", ".join(f"{name} ({words.confidence(prob)})" for name, prob in broken.lost))
-    if broken.wrong:
-        parts_said.append("wrongly " + ", ".join(f"{name} {words.confidence(prob)}" for name, prob in broken.wrong))
-    return "; ".join(parts_said)
+def _said(broken: BrokenClip) -> tuple[str, str]:
+    """Return which labels are lost and named wrongly, and how probable each is."""
+    changes = [f"−{name}" for name, _ in broken.lost] + [f"+{name}" for name, _ in broken.wrong]
+    probs = [f"{name} {words.confidence(prob)}" for name, prob in (*broken.lost, *broken.wrong)]
+    return " ".join(changes), ", ".join(probs)
