@@ -39,10 +39,16 @@ def errors(
     if isinstance(found, LabelDoubts):
         doubts = found.doubts[:most]
         if as_json:
-            print_json(answers | {"left_out": list(found.left_out), "doubts": doubt_rows(doubts, clips)})
+            print_json(
+                answers
+                | {"mean_ap": found.mean_ap, "left_out": list(found.left_out), "doubts": doubt_rows(doubts, clips)}
+            )
             return
-        about = f"About {found.num_estimated:,} labels of {found.num_clips:,} samples are probably missing or wrong"
-        out.print(f"{about} ({basis}).", markup=False)
+        out.print(
+            f"{len(found.doubts):,} labels of {found.num_clips:,} samples are probably missing or wrong ({basis}, whose "
+            f"mean average precision is {found.mean_ap:.1%}: the lower, the more of these are its own mistakes).",
+            markup=False,
+        )
         show_doubts(doubts, found.left_out, clips)
         return
     issues = [issue for issue in found.issues if issue.flagged][:most]

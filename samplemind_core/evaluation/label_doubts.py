@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from samplemind_core.evaluation.metrics import plain
 from samplemind_core.evaluation.multi_label import check_label_logits
-from samplemind_core.training.ranking import sigmoid
+from samplemind_core.training.ranking import mean_average_precision, sigmoid
 
 MIN_CLIPS = 5
 """A label that fewer clips have, or lack, is not doubted: nothing is usual about it."""
@@ -53,7 +53,9 @@ class LabelDoubts:
     ----------
     num_clips : int
     num_estimated : int
-        About how many labels are missing or should not be there.
+        How many labels confident learning takes for missing or wrong: far too many where the network is weak.
+    mean_ap : float
+        Mean average precision of the answers: the lower, the more of the doubts are the network's own mistakes.
     doubts : tuple of LabelDoubt
         The most doubtful first.
     left_out : tuple of str
@@ -62,6 +64,7 @@ class LabelDoubts:
 
     num_clips: int
     num_estimated: int
+    mean_ap: float
     doubts: tuple[LabelDoubt, ...]
     left_out: tuple[str, ...]
 
@@ -116,4 +119,6 @@ def find_label_doubts(
             for row in np.flatnonzero(flagged).tolist()
         ]
     doubts.sort(key=lambda doubt: (doubt.quality, doubt.clip_id, doubt.label))
-    return LabelDoubts(len(ids), round(estimated), tuple(doubts), tuple(left_out))
+    mean_ap = mean_average_precision(scores, truth)
+    assert mean_ap is not None
+    return LabelDoubts(len(ids), round(estimated), mean_ap, tuple(doubts), tuple(left_out))

@@ -38,11 +38,12 @@ def draw(picked: Picked) -> None:
     with st.container(border=True):
         parts.section("Labels to listen to")
         st.markdown(
-            f"About **{found.num_estimated:,}** labels of {words.plural(found.num_clips, 'sample')} are probably "
-            f"missing or wrong. {words.plural(len(open_doubts), 'label')} to listen to, the most doubtful first."
+            f"{words.plural(len(open_doubts), 'label')} to listen to of {words.plural(found.num_clips, 'sample')}, the "
+            "most doubtful first: probably missing, or not to be there."
         )
         st.caption(
-            "Doubted label by label, by networks that were not trained on these samples."
+            "Doubted label by label, by networks that were not trained on these samples. Their mean average precision "
+            f"here is {words.percent(found.mean_ap)}: the lower it is, the more of these doubts are their own mistakes."
             + (f" Too few samples to doubt {parts.safe(', '.join(found.left_out))}." if found.left_out else "")
         )
         if not open_doubts:
