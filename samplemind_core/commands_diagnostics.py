@@ -45,8 +45,8 @@ def errors(
             )
             return
         out.print(
-            f"{len(found.doubts):,} labels of {found.num_clips:,} samples are probably missing or wrong ({basis}, whose "
-            f"mean average precision is {found.mean_ap:.1%}: the lower, the more of these are its own mistakes).",
+            f"{len(found.doubts):,} labels of {found.num_clips:,} samples are probably missing or wrong ({basis}, "
+            f"whose mean average precision is {found.mean_ap:.1%}: the lower, the more of these are its own mistakes).",
             markup=False,
         )
         show_doubts(doubts, found.left_out, clips)

@@ -206,7 +206,7 @@ def _broken(picked: Picked, model: PickedModel, found: Robustness, curve: Curve[
     parts.section(f"Broken by {curve.title.lower()}, {label}")
     st.caption(f"{words.plural(step.broken, 'sample')} broken, {step.fixed:,} fixed: {chance(step.p_value)}.")
     rows = [
-        (clip_id, f"{label}: {found.class_names[said]} {words.confidence(sure)}", "")
+        (clip_id, f"{label}: {found.class_names[said]} {words.confidence(sure)}")
         for clip_id, said, sure in found.broken_clips(step)
     ]
     hear_pairs(picked, model, curve.probe, step.level, rows)
@@ -219,11 +219,20 @@ def chance(p_value: float, test: str = "exact McNemar") -> str:
 
 
 def hear_pairs(
-    picked: Picked, model: PickedModel, probe: str, level: float, rows: Sequence[tuple[int, str, str]]
+    picked: Picked,
+    model: PickedModel,
+    probe: str,
+    level: float,
+    rows: Sequence[tuple[int, str]],
+    *,
+    repeat: bool = True,
 ) -> None:
-    """Draw samples clean and changed to play: by id, with what is said of the changed one, and a detail if there is."""
+    """Draw samples clean and changed to play, by id, with what is said of the changed one.
+
+    ``repeat`` says the sample's name beside that again, which leaves it less room.
+    """
     sounds = []
-    for clip_id, said, detail in rows[:MAX_HEARD]:
+    for clip_id, said in rows[:MAX_HEARD]:
         clip = picked.clips.get(clip_id)
         if clip is None:
             continue  # taken out of the dataset since
@@ -234,7 +243,7 @@ def hear_pairs(
             continue
         short = clip.name.rsplit("/", 1)[-1]
         sounds.append(Sound(clip_url(clip_id), short, (f"clean: {clip.shown_label}",)))
-        sounds.append(Sound(changed, said, (detail or short,)))
+        sounds.append(Sound(changed, said, (short,) if repeat else ()))
     if sounds:
         player_list(sounds, key=f"withstood-broken-{probe}-{level}")
 

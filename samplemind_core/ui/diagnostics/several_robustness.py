@@ -97,14 +97,13 @@ def _broken(
         f"{points(low)} to {points(high)}): {told}. {words.plural(step.broken, 'sample')} with more labels "
         f"wrong, {step.fixed:,} with fewer: {chance(step.p_value, 'exact sign test')}."
     )
-    rows = [(broken.clip_id, *_said(broken)) for broken in found.broken_clips(step)]
+    rows = [(broken.clip_id, _said(broken)) for broken in found.broken_clips(step)]
     if rows:
-        st.caption("− is a label that is lost, + one that is named wrongly.")
-    hear_pairs(picked, model, curve.probe, step.level, rows)
+        st.caption("− is a label that is lost, + one that is named wrongly, each with how probable it is now.")
+    hear_pairs(picked, model, curve.probe, step.level, rows, repeat=False)
 
 
-def _said(broken: BrokenClip) -> tuple[str, str]:
+def _said(broken: BrokenClip) -> str:
     """Return which labels are lost and named wrongly, and how probable each is."""
-    changes = [f"−{name}" for name, _ in broken.lost] + [f"+{name}" for name, _ in broken.wrong]
-    probs = [f"{name} {words.confidence(prob)}" for name, prob in (*broken.lost, *broken.wrong)]
-    return " ".join(changes), ", ".join(probs)
+    changes = [("−", *one) for one in broken.lost] + [("+", *one) for one in broken.wrong]
+    return ", ".join(f"{sign}{name} {words.confidence(prob)}" for sign, name, prob in changes)
