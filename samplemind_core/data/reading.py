@@ -14,58 +14,26 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from dataclasses import replace
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from samplemind_core.audio.decode import AUDIO_SUFFIXES, AudioInfo, decode
-from samplemind_core.audio.listeners import CHUNK, NUM_THREADS, Listeners, listeners, lost_error
-from samplemind_core.audio.window import crop_window
-from samplemind_core.config import USUAL_FEATURES, FeatureConfig
+from samplemind_core.audio.decode import AUDIO_SUFFIXES, AudioInfo
+from samplemind_core.audio.listeners import CHUNK, NUM_THREADS, Listeners, listeners
+from samplemind_core.config import USUAL_FEATURES
+from samplemind_core.data.making import Outcome, RawFile, Reading, lost, make_clip
 from samplemind_core.data.sources import Candidate
 from samplemind_core.errors import AudioError, StoppedError
 from samplemind_core.settings import Limits
 
-if TYPE_CHECKING:
-    from samplemind_core.audio.features import LogMel
-
-_AHEAD = (
-    3  # parts of the source in the hands of each thread: enough to keep it busy, few enough to stay small in memory
-)
+_AHEAD = 3  # parts of the source in the hands of each thread: enough to keep it busy, little enough to hold
 _PART = 64  # candidates in a part at most: those that an earlier attempt has read count little
 _MUCH = 4 << 20  # bytes of content that are decoded at a time, unless one file has more
 _COPIED_ROWS = 256
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What became of one file: a clip in ``file`` with its spectrogram in ``row``, or the reason why not."""
-
-    name: str
-    reason: str = ""
-    file: str = ""
-    row: int = -1
-    content_hash: str = ""
-    silent: bool = False
-    info: AudioInfo | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _File:
-    """The content of a candidate, and the name that it gets in the dataset."""
-
-    name: str
-    file: str
-    data: bytes
-
-
-Outcome = tuple[Reading, bytes]
-"""What became of a file, and its spectrogram (float16) where it became a clip."""
 
 
 class Workbench:
@@ -181,11 +149,11 @@ class Workbench:
     def _work(self, new: list[tuple[int, Candidate]], processes: Listeners, limits: Limits) -> list[Outcome]:
         """Return what becomes of numbered candidates, in order."""
         outcomes: list[Outcome] = []
-        waiting: list[_File] = []
-        work = partial(_make_clip, folder=self._folder, features=self.features, limits=limits)
+        waiting: list[RawFile] = []
+        work = partial(make_clip, folder=self._folder, features=self.features, limits=limits)
 
         def decoded() -> None:
-            outcomes.extend(processes.each(work, waiting, _lost))
+            outcomes.extend(processes.each(work, waiting, lost))
             waiting.clear()
 
         for number, candidate in new:
@@ -197,7 +165,7 @@ class Workbench:
                 continue
             if sum(len(file.data) for file in waiting) + len(data) > _MUCH:
                 decoded()
-            waiting.append(_File(candidate.name, f"audio/{number:06d}-{_safe_name(candidate.name)}", data))
+            waiting.append(RawFile(candidate.name, f"audio/{number:06d}-{_safe_name(candidate.name)}", data))
         decoded()
         return outcomes
 
@@ -232,45 +200,6 @@ def _line(reading: Reading) -> str:
     info = reading.info
     values["info"] = None if info is None else {name: getattr(info, name) for name in AudioInfo.__dataclass_fields__}
     return json.dumps(values) + "\n"
-
-
-def _make_clip(file: _File, *, folder: str, features: FeatureConfig, limits: Limits) -> Outcome:
-    """Decode and check a file, and keep it in the folder if it is a clip."""
-    import torch
-
-    try:
-        name = PurePosixPath(file.name).name
-        decoded = decode(file.data, features.sample_rate_hz, name=name, limits=limits)
-    except AudioError as error:
-        return Reading(file.name, str(error)), b""
-    write_new(f"{folder}/{file.file}", file.data)
-    window, _ = crop_window(decoded.waveform, features)
-    with torch.inference_mode():
-        log_mel = _front_end(features).of_clip(window).half().numpy().astype("<f2", copy=False)
-    silent = not (decoded.waveform.max() or decoded.waveform.min())
-    return Reading(file.name, "", file.file, -1, decoded.content_hash, silent, decoded.info), log_mel.tobytes()
-
-
-def _lost(file: _File) -> Outcome:
-    return Reading(file.name, str(lost_error(PurePosixPath(file.name).name))), b""
-
-
-@lru_cache(maxsize=2)
-def _front_end(features: FeatureConfig) -> LogMel:
-    from samplemind_core.audio.features import LogMel
-
-    return LogMel(features)
-
-
-def write_new(path: str, data: bytes) -> None:
-    """Write a file whole; a buffered stream costs as much again as the write itself."""
-    descriptor = os.open(path, _NEW_FILE, 0o666)
-    try:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import pytest
 from filelock import FileLock
 
 from samplemind_core.audio.decode import decode
-from samplemind_core.data import reading
+from samplemind_core.data import making
 from samplemind_core.data.importer import ImportOptions, delete_dataset_folder, import_dataset, import_demo
 from samplemind_core.errors import DataError, NameTakenError, SplitError, StoppedError, StorageError, StoreError
 from samplemind_core.settings import Limits
@@ -183,14 +183,14 @@ def test_a_stop_leaves_nothing(store: Store, root: Path, drums: Path, left_over:
 def test_a_full_disk_leaves_nothing(
     store: Store, root: Path, drums: Path, left_over: LeftOver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = reading.write_new
+    write = making.write_new
 
     def full(path: str, data: bytes) -> None:
         if Path(path).name.startswith("000005"):
             raise OSError(errno.ENOSPC, "No space left on device", path)
         write(path, data)
 
-    monkeypatch.setattr(reading, "write_new", full)
+    monkeypatch.setattr(making, "write_new", full)
     with pytest.raises(StorageError, match="disk of the workspace is full"):
         import_dataset(store, root, drums, "drums")
     assert left_over() == []

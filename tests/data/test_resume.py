@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from samplemind_core.config import FeatureConfig
-from samplemind_core.data import reading
+from samplemind_core.data import making, reading
 from samplemind_core.data.cache import feature_cache
 from samplemind_core.data.import_task import keep_upload, submit_import
 from samplemind_core.data.importer import Resumable, import_dataset
@@ -33,13 +33,13 @@ DEADLINE_S = 60.0
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files that were decoded."""
     names: list[str] = []
-    decode = reading.decode
+    decode = making.decode
 
     def noting(data: bytes, rate: int, *, name: str, limits: object) -> object:
         names.append(name)
         return decode(data, rate, name=name, limits=limits)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(reading, "decode", noting)
+    monkeypatch.setattr(making, "decode", noting)
     return names
 
 
@@ -59,6 +59,7 @@ def test_what_is_finished_is_not_done_again(
     store: Store, root: Path, drums: Path, tmp_path: Path, decoded: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reading, "_AHEAD", 1)
+    monkeypatch.setattr(reading, "NUM_THREADS", 1)
     (drums / "kick" / "broken.wav").write_bytes(b"nothing")
     keep = Resumable(tmp_path / "task" / "work", "thedataset")
     with pytest.raises(StoppedError):
@@ -122,8 +123,8 @@ def test_a_killed_import_goes_on(workspace: Workspace, bursts: Callable[..., Pat
     environment = os.environ | {"SAMPLEMIND_WORKSPACE": str(workspace.root), "PYTHONPATH": str(ROOT)}
     # Slow enough to be met in the middle, however fast the machine is.
     code = (
-        "import time\nfrom samplemind_core.data import reading\ndecode = reading.decode\n"
-        "def slow(*a, **k):\n    time.sleep(0.02)\n    return decode(*a, **k)\nreading.decode = slow\n"
+        "import time\nfrom samplemind_core.data import making\ndecode = making.decode\n"
+        "def slow(*a, **k):\n    time.sleep(0.02)\n    return decode(*a, **k)\nmaking.decode = slow\n"
         "from samplemind_core.tasks import worker\nworker.main([])"
     )
     process = subprocess.Popen([sys.executable, "-c", code], env=environment)
