@@ -454,10 +454,19 @@ def _train_here_or_follow(workspace: Workspace, dataset: str, config: Any, name:
             return _follow(workspace, run, as_json)
 
     started: list[str] = []
+    total = config.train.epochs
 
     def listen(kind: str, value: Any) -> None:
+        nonlocal total
+        if kind == "progress" and value.get("epochs", 0) > total:
+            err.print(
+                f"{value['epochs']} epochs instead of {total}, as few samples make few steps each: a run should take "
+                f"{config.train.min_steps:,} (min_steps; --epochs takes as many as you say).",
+                markup=False,
+            )
+            total = value["epochs"]
         if kind == "epoch":
-            _show_epoch(value, config.train.epochs, as_json)
+            _show_epoch(value, total, as_json)
         elif kind == "event":
             err.print(value, markup=False)
         elif kind == "progress" and value.get("stage") not in {None, *started}:

@@ -188,9 +188,14 @@ def test_training_prints_a_line_per_epoch_and_then_the_run(call: Call) -> None:
     assert (run["config"]["features"]["n_mels"], run["config"]["model"]["width"]) == (32, 0.5)
     assert "epoch   2/2" in result.stderr  # progress, for people
 
+    more = call("train", "--dataset", "demo", "--epochs", 1, "--set", "min_steps=4", *SMALL, "--name", "more")
+    assert "epochs instead of 1, as few samples make few steps each" in more.stderr
+    assert "epoch   1/" in more.stderr
+    assert "epoch   1/1 " not in more.stderr
+
     shown = call("train", "--dataset", "demo", "--epochs", 1, *SMALL)
     assert shown.stdout.startswith("demo-quick-1 finished: ")
-    assert [row["name"] for row in lines(call("runs", "--json"))] == ["demo-quick-1", "mine"]
+    assert [row["name"] for row in lines(call("runs", "--json"))] == ["demo-quick-1", "more", "mine"]
 
     told = only(call("train", "--dataset", "demo", "--name", "mine", *SMALL, "--json", rc=1))
     assert told["kind"] == "NameTakenError"
