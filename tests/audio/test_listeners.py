@@ -20,6 +20,7 @@ from samplemind_core.inference.hearing import Heard, hear, lost
 from samplemind_core.settings import Limits
 from tests.waiting import wait_until
 
+SLOW_S = 110.0  # for processes to start on a machine that does much else
 FEATURES = FeatureConfig(n_mels=32, duration_s=0.5)
 
 
@@ -28,7 +29,7 @@ def pair() -> Iterator[Listeners]:
     """Two processes, started."""
     pool = Listeners(2)
     pool.start()
-    assert pool.wait()
+    assert pool.wait(SLOW_S)
     yield pool
     pool.close()
 
@@ -95,6 +96,7 @@ def test_an_import_by_processes_leaves_the_same_clips(
 
 
 def test_a_file_that_takes_two_processes_with_it_is_refused_and_the_others_are_heard(pair: Listeners) -> None:
+    assert pair.wait(SLOW_S)
     before = {listener.process.pid for listener in pair._all}
     # An expression is worked out wherever it is sent.
     assert pair.each(eval, ["1 + 1", DEADLY, "2 + 2"], lambda item: "lost") == [2, "lost", 4]
@@ -116,7 +118,7 @@ def test_an_error_of_the_work_is_raised_where_it_was_asked_for(pair: Listeners) 
 def test_nothing_is_left_of_them_when_their_owner_is_killed() -> None:
     code = (
         "from samplemind_core.audio.listeners import listeners\n"
-        "pool = listeners(); pool.count = 1; pool.start(); pool.wait()\n"
+        "pool = listeners(); pool.count = 1; pool.start(); pool.wait(110)\n"
         "print(pool._all[0].process.pid, flush=True)\n"
         "input()\n"
     )
