@@ -32,14 +32,14 @@ FILES, FIRST = 150, 64  # one more than two portions of answers, and the first p
 LATE_FILES_WAIT = """
 import sys, time
 from pathlib import Path
-from samplemind_core.inference import classifier
+from samplemind_core.inference import hearing
 from samplemind_core.tasks import worker
-decode, gate = classifier.decode, Path(sys.argv[1])
+decode, gate = hearing.decode, Path(sys.argv[1])
 def patient(*given, name, **named):
     while int(name[:3]) >= int(sys.argv[2]) and not gate.exists():
         time.sleep(0.02)
     return decode(*given, name=name, **named)
-classifier.decode = patient
+hearing.decode = patient
 worker.main(["--serve"])
 """
 STARTED = "() => globalThis.samplemindSound?.started ?? 0"
