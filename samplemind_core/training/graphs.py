@@ -11,7 +11,6 @@ moving the weights until the host looks.
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -188,5 +187,4 @@ def recordable(trainer: Trainer) -> bool:
         and trainer.group.size == 1
         and config.optimizer in FUSED
         and not config.deterministic
-        and math.isfinite(config.lr)
     )
