@@ -16,6 +16,7 @@ import argparse
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,18 @@ from samplemind_core.data.dataset import ClipData, load_clips
 from samplemind_core.data.sources import ImportOptions
 from samplemind_core.evaluation.metrics import Evaluation, evaluate_logits
 from samplemind_core.evaluation.out_of_fold import assign_folds
+from samplemind_core.store import Clip
 from samplemind_core.training.observer import Silent
 from samplemind_core.training.predictions import compute_logits
 from samplemind_core.training.trainer import Trainer
 from samplemind_core.training.training_data import TrainingData
 from samplemind_core.training.variants import with_variants
+
+
+def folds_of(clips: Sequence[Clip], column: str, group_column: str | None = None) -> np.ndarray:
+    """Return the fold (N,) of each clip, as a column of the manifest names it; the groups may be the folds."""
+    by_group = column == group_column
+    return np.array([clip.source if by_group else clip.fold or clip.extra.get(column, "") for clip in clips])
 
 
 def chosen_by(
@@ -91,10 +99,7 @@ def main() -> None:
         options = ImportOptions(group_column=arguments.group_column, classes=classes)
         dataset = workspace.import_dataset(arguments.manifest, name="folds", options=options)
         rows = workspace.store.datasets.clips(dataset.id)
-        by_group = arguments.fold_column == arguments.group_column
-        folds = np.array(
-            [clip.source if by_group else clip.fold or clip.extra.get(arguments.fold_column, "") for clip in rows]
-        )
+        folds = folds_of(rows, arguments.fold_column, arguments.group_column)
         names = sorted(set(folds.tolist()))
         groups = np.array([clip.source for clip in rows])
         wanted = arguments.folds.split(",") if arguments.folds else names

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from benchmarks.folds import chosen_by
+from benchmarks.folds import chosen_by, folds_of
 from benchmarks.machine import machine_line
 from samplemind_core import Workspace, build_config
 from samplemind_core.config import RunConfig, parse_assignments
@@ -66,8 +66,7 @@ def main() -> None:
         clips = load_clips(workspace.root, workspace.store, dataset, tutorial.features)
         rows = clips.indices("train"), clips.indices("val")
         if arguments.manifest:
-            stored = workspace.store.datasets.clips(dataset.id)
-            folds = np.array([clip.fold or clip.extra.get(arguments.fold_column, "") for clip in stored])
+            folds = folds_of(workspace.store.datasets.clips(dataset.id), arguments.fold_column)
             val = chosen_by("clips", clips.targets, folds, folds, arguments.test, None)
             rows = np.flatnonzero(~val & (folds != arguments.test)), np.flatnonzero(val)
         best, loop_s, epochs, all_s = tutorial_loop(tutorial, clips, rows)

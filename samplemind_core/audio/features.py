@@ -7,6 +7,7 @@ Technical Report 1998-010, Interval Research, 1998, which librosa's defaults use
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -130,6 +131,12 @@ class LogMel(nn.Module):
         log_mel = torch.full((len(level), frames), _FLOOR_DB)
         log_mel[:, :active] = level
         return (log_mel - level.max()).clamp_(min=-self.config.top_db)
+
+
+@lru_cache(maxsize=4)
+def front_end(config: FeatureConfig) -> LogMel:
+    """Return a front end on the CPU, made once and kept for all who hear file by file."""
+    return LogMel(config)
 
 
 def _sounding_end(samples: NDArray[np.float32]) -> int:

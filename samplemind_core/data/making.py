@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
 
 from samplemind_core.audio.decode import AudioInfo, decode
 from samplemind_core.audio.listeners import lost_error
@@ -14,9 +12,6 @@ from samplemind_core.audio.window import crop_window
 from samplemind_core.config import FeatureConfig
 from samplemind_core.errors import AudioError
 from samplemind_core.settings import Limits
-
-if TYPE_CHECKING:
-    from samplemind_core.audio.features import LogMel
 
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
@@ -51,6 +46,8 @@ def make_clip(file: RawFile, *, folder: str, features: FeatureConfig, limits: Li
     """Decode and check a file, and keep it in the folder if it is a clip."""
     import torch
 
+    from samplemind_core.audio.features import front_end
+
     try:
         name = PurePosixPath(file.name).name
         decoded = decode(file.data, features.sample_rate_hz, name=name, limits=limits)
@@ -59,7 +56,7 @@ def make_clip(file: RawFile, *, folder: str, features: FeatureConfig, limits: Li
     write_new(f"{folder}/{file.file}", file.data)
     window, _ = crop_window(decoded.waveform, features)
     with torch.inference_mode():
-        log_mel = _front_end(features).of_clip(window).half().numpy().astype("<f2", copy=False)
+        log_mel = front_end(features).of_clip(window).half().numpy().astype("<f2", copy=False)
     silent = not (decoded.waveform.max() or decoded.waveform.min())
     return Reading(file.name, "", file.file, -1, decoded.content_hash, silent, decoded.info), log_mel.tobytes()
 
@@ -67,13 +64,6 @@ def make_clip(file: RawFile, *, folder: str, features: FeatureConfig, limits: Li
 def lost(file: RawFile) -> Outcome:
     """Return what is said of a file that ended the process that decoded it, twice."""
     return Reading(file.name, str(lost_error(PurePosixPath(file.name).name))), b""
-
-
-@lru_cache(maxsize=2)
-def _front_end(features: FeatureConfig) -> LogMel:
-    from samplemind_core.audio.features import LogMel
-
-    return LogMel(features)
 
 
 def write_new(path: str, data: bytes) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +45,7 @@ class Scored(Protocol):
         """Fraction; the higher, the better."""
 
 
+R = TypeVar("R")
 S = TypeVar("S", bound=Scored)
 
 
@@ -66,6 +67,31 @@ class Curve(Generic[S]):
 def curves_of(steps: Mapping[str, Sequence[S]]) -> tuple[Curve[S], ...]:
     """Return a curve for the steps of each probe, by its name."""
     return tuple(Curve(name, PROBES[name].title, PROBES[name].unit, tuple(found)) for name, found in steps.items())
+
+
+def read_back(fields: Mapping[str, Any], kind: Callable[..., R], step: Callable[..., Any]) -> R:
+    """Return a result of this kind from what its ``as_dict`` gave: ``clean`` and ``curves`` of steps, and the rest.
+
+    Parameters
+    ----------
+    fields : mapping of str
+    kind, step : class
+        Of the result, and of one probe at one level.
+    """
+
+    def made(values: Mapping[str, Any]) -> Any:
+        return step(**{name: _frozen(value) for name, value in values.items()})
+
+    curves = tuple(
+        Curve(row["probe"], row["title"], row["unit"], tuple(map(made, row["steps"]))) for row in fields["curves"]
+    )
+    rest = {name: _frozen(value) for name, value in fields.items() if name not in ("clean", "curves")}
+    return kind(**rest, clean=made(fields["clean"]), curves=curves)
+
+
+def _frozen(value: Any) -> Any:
+    """Return lists, however deep, as tuples."""
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 def find_curve(curves: Sequence[Curve[S]], probe: str) -> Curve[S]:

@@ -250,8 +250,7 @@ def compare_many(
         If there are fewer than two models, no clips, the shapes disagree, a logit is not finite or a
         target is no class.
     """
-    if len(models) < 2:
-        raise DataError(f"Expected at least two models to compare, got {len(models)}.", "Choose another checkpoint.")
+    require_two(len(models))
     names = [name for name, _ in models]
     checked = [check_logits(logits, targets) for _, logits in models]
     labels = checked[0][1]
@@ -337,19 +336,15 @@ def _comparison(
         tested += f", after Holm's correction for {num_comparisons} comparisons {_p(corrected)}"
     findings = (
         f"{points(difference)} points (95 % interval {points(low)} to {points(high)}), "
-        f"{_count(only_b)} fixed, {only_a:,} broken, {tested}"
+        f"{count(only_b)} fixed, {only_a:,} broken, {tested}"
     )
     needed = None
     if verdict == "undecided":
         independent = ((only_a + only_b) / num_clips - difference**2) / num_clips
         effect = resampled.variance("accuracy", place, 0) / independent if independent > 0 else 1.0
         needed = num_needed(only_a, only_b, num_clips, effect)
-        sources = f" from {_count(resampled.num_groups, 'source')}" if grouped else ""
-        sentence = f"No difference can be told from {_count(num_clips)}{sources}: {name_b} against {name_a} {findings}."
-        if needed is not None:
-            sentence += f" To tell a difference of this size, you would need about {rounded_up(needed):,} clips."
-    else:
-        sentence = f"{name_b} is {'better' if verdict == 'b' else 'worse'} than {name_a}: {findings}."
+    sources = f" from {count(resampled.num_groups, 'source')}" if grouped else ""
+    sentence = in_words((name_a, name_b), verdict, findings, f"{count(num_clips)}{sources}", needed)
     return Comparison(
         num_clips=num_clips,
         num_sources=resampled.num_groups,
@@ -373,6 +368,38 @@ def _comparison(
     )
 
 
+def in_words(
+    names: tuple[str, str], verdict: Literal["a", "b", "undecided"], findings: str, heard: str, needed: int | None
+) -> str:
+    """Return what a comparison found as a sentence.
+
+    Parameters
+    ----------
+    names : (str, str)
+        Of A and B.
+    verdict : {'a', 'b', 'undecided'}
+    findings : str
+        The difference with its witnesses.
+    heard : str
+        The clips that they come from.
+    needed : int or None
+        How many clips would tell a difference of this size, where undecided and known.
+    """
+    name_a, name_b = names
+    if verdict != "undecided":
+        return f"{name_b} is {'better' if verdict == 'b' else 'worse'} than {name_a}: {findings}."
+    sentence = f"No difference can be told from {heard}: {name_b} against {name_a} {findings}."
+    if needed is not None:
+        sentence += f" To tell a difference of this size, you would need about {rounded_up(needed):,} clips."
+    return sentence
+
+
+def require_two(num_models: int) -> None:
+    """Raise :class:`DataError` where there is nothing to compare."""
+    if num_models < 2:
+        raise DataError(f"Expected at least two models to compare, got {num_models}.", "Choose another checkpoint.")
+
+
 def rounded_up(number: int) -> int:
     """Return a number with two leading digits: more would promise too much."""
     step: int = 10 ** max(0, len(str(number)) - 2)
@@ -385,7 +412,8 @@ def points(fraction: float) -> str:
     return "0.0" if text in {"+0.0", "−0.0"} else text
 
 
-def _count(number: int, noun: str = "clip") -> str:
+def count(number: int, noun: str = "clip") -> str:
+    """Return ``1 clip``, ``2 clips``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 

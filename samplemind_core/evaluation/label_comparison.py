@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from samplemind_core.errors import DataError
-from samplemind_core.evaluation.comparison import POWER, SIGNIFICANCE, points, rounded_up
+from samplemind_core.evaluation.comparison import POWER, SIGNIFICANCE, count, in_words, points, require_two
 from samplemind_core.evaluation.metrics import Interval, plain
 from samplemind_core.evaluation.multi_label import (
     LabelEvaluation,
@@ -92,8 +92,7 @@ def compare_labels(
     DataError
         If there are fewer than two models, or as :func:`evaluate_labels`.
     """
-    if len(models) < 2:
-        raise DataError(f"Expected at least two models to compare, got {len(models)}.", "Choose another checkpoint.")
+    require_two(len(models))
     checked = [check_label_logits(logits, targets) for _, logits, _ in models]
     truth = checked[0][1]
     if len({scores.shape for scores, _ in checked}) > 1:
@@ -168,15 +167,7 @@ def _comparison(
         f"mean average precision {points(difference)} points "
         f"(95 % interval {points(interval[0])} to {points(interval[1])}, drawing whole sources)"
     )
-    if verdict == "undecided":
-        sentence = (
-            f"No difference can be told from {a.num_clips:,} clips of {a.num_sources:,} "
-            f"source{'' if a.num_sources == 1 else 's'}: {names[1]} against {names[0]} {found}."
-        )
-        if needed is not None:
-            sentence += f" To tell a difference of this size, you would need about {rounded_up(needed):,} clips."
-    else:
-        sentence = f"{names[1]} is {'better' if verdict == 'b' else 'worse'} than {names[0]}: {found}."
+    heard = f"{a.num_clips:,} clips of {count(a.num_sources, 'source')}"
     return LabelComparison(
         num_clips=a.num_clips,
         num_sources=a.num_sources,
@@ -188,5 +179,5 @@ def _comparison(
         lwlrap_difference=b.lwlrap - a.lwlrap,
         verdict=verdict,
         num_needed=needed if verdict == "undecided" else None,
-        sentence=sentence,
+        sentence=in_words(names, verdict, found, heard, needed),
     )

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from samplemind_core.evaluation.metrics import Interval
 from samplemind_core.evaluation.multi_label import check_label_logits, evaluate_labels, map_intervals
-from samplemind_core.evaluation.resampling import resample_weights, tail_share
+from samplemind_core.evaluation.resampling import CHUNK, resample_weights, tail_share
 from samplemind_core.training.ranking import Floats, mean_average_precision, sigmoid
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ LabelScore = Literal["mean_ap", "micro_f1", "exact"]
 LABEL_SCORES: tuple[LabelScore, ...] = ("mean_ap", "micro_f1", "exact")
 
 _RESAMPLES = 2_000
-_CHUNK = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,7 @@ def _interval(parts: npt.ArrayLike, wholes: npt.ArrayLike, groups: Sequence[str]
     part, whole = np.asarray(parts, dtype=np.float64), np.asarray(wholes, dtype=np.float64)
     values: list[Floats] = []
     tail = None
-    step = max(1, _CHUNK // len(part))
+    step = max(1, CHUNK // len(part))
     for weights, num_sources in resample_weights(len(part), groups, resamples=_RESAMPLES, step=step):
         tail = tail_share(num_sources, 0.95)
         values.append((weights @ part) / (weights @ whole))

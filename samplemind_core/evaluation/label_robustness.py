@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from samplemind_core.evaluation.changed_clips import Curve, curves_of, find_curve, logits_under
+from samplemind_core.evaluation.changed_clips import Curve, curves_of, find_curve, logits_under, read_back
 from samplemind_core.evaluation.comparison import mcnemar_exact
 from samplemind_core.evaluation.metrics import Interval, plain
 from samplemind_core.evaluation.multi_label import check_label_logits, map_intervals
@@ -135,12 +135,7 @@ class LabelRobustness:
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> LabelRobustness:
         """Undo :meth:`as_dict`."""
-        curves = tuple(
-            Curve(row["probe"], row["title"], row["unit"], tuple(_step(step) for step in row["steps"]))
-            for row in fields["curves"]
-        )
-        rest = {name: _frozen(value) for name, value in fields.items() if name not in ("clean", "curves")}
-        return cls(**rest, clean=_step(fields["clean"]), curves=curves)
+        return read_back(fields, cls, LabelStep)
 
     def curve(self, probe: str) -> Curve[LabelStep]:
         """Return the curve of a probe; raise :class:`NotFoundError` if it was not measured."""
@@ -240,12 +235,3 @@ def measure_label_robustness(
 
 def _recall(named: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> float | None:
     return float(named[truth].mean()) if truth.any() else None
-
-
-def _frozen(value: Any) -> Any:
-    """Return lists, however deep, as tuples."""
-    return tuple(_frozen(one) for one in value) if isinstance(value, list) else value
-
-
-def _step(fields: dict[str, Any]) -> LabelStep:
-    return LabelStep(**{name: _frozen(value) for name, value in fields.items()})

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from samplemind_core.errors import DataError
 from samplemind_core.evaluation.metrics import Interval, f1_interval, plain, wilson_interval
-from samplemind_core.evaluation.resampling import resample_weights, tail_share
+from samplemind_core.evaluation.resampling import CHUNK, resample_weights, tail_share
 from samplemind_core.training.ranking import (
     Floats,
     average_precision,
@@ -28,7 +28,6 @@ RESAMPLES = 2_000
 # Clips × classes × resamples that a bootstrap may walk through: a second or two of work.
 _BUDGET = 200_000_000
 _FEWEST = 200
-_CHUNK = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -306,7 +305,7 @@ def resampled_maps(
     """
     num_models, num_clips, num_classes = scores.shape
     resamples = int(np.clip(_BUDGET // (num_models * num_clips * num_classes), _FEWEST, RESAMPLES))
-    step = max(1, _CHUNK // num_clips)
+    step = max(1, CHUNK // num_clips)
     orders = [
         [(order := np.argsort(-scores[model, :, place], kind="stable"), _ends_by_place(scores[model, order, place]))
          for place in range(num_classes)]

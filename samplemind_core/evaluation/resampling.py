@@ -20,7 +20,7 @@ from samplemind_core.evaluation.metrics import Interval, check_confidence, check
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1")
 RESAMPLES = 10_000
 # Counts held at a time: about 32 MB.
-_CHUNK = 4_000_000
+CHUNK = 4_000_000
 # Drawing the count of a kind takes about as long as drawing three groups one by one.
 _KIND_COST = 3
 
@@ -112,7 +112,7 @@ def resample_scores(
     totals, how_many = _totals(answers, labels, num_classes, groups)
     num_groups = int(how_many.sum())
     rng = np.random.default_rng(seed)
-    chunk = max(1, _CHUNK // len(how_many))
+    chunk = max(1, CHUNK // len(how_many))
     found = [
         _scores(_draw(how_many, min(chunk, resamples - start), rng) @ totals, len(answers), num_classes)
         for start in range(0, resamples, chunk)

@@ -24,6 +24,7 @@ from samplemind_core.evaluation.changed_clips import (
     curves_of,
     find_curve,
     logits_under,
+    read_back,
     sample_clips,
     windows_of,
 )
@@ -121,15 +122,7 @@ class Robustness:
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Robustness:
         """Undo :meth:`as_dict`."""
-        curves = tuple(
-            Curve(row["probe"], row["title"], row["unit"], tuple(_step(step) for step in row["steps"]))
-            for row in fields["curves"]
-        )
-        rest = {name: value for name, value in fields.items() if name not in ("clean", "curves")}
-        tuples: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in rest.items()
-        }
-        return cls(**tuples, clean=_step(fields["clean"]), curves=curves)
+        return read_back(fields, cls, Step)
 
     def curve(self, probe: str) -> Curve[Step]:
         """Return the curve of a probe; raise :class:`NotFoundError` if it was not measured."""
@@ -145,13 +138,6 @@ class Robustness:
             if clean == target != said
         ]
         return sorted(rows, key=lambda row: -row[2])
-
-
-def _step(fields: dict[str, Any]) -> Step:
-    values: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
-    }
-    return Step(**values)
 
 
 def measure_robustness(

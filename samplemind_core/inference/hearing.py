@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from samplemind_core.audio.decode import decode
-from samplemind_core.audio.features import LogMel
+from samplemind_core.audio.features import front_end
 from samplemind_core.audio.listeners import lost_error
 from samplemind_core.audio.window import crop_window, fit_window
 from samplemind_core.config import FeatureConfig
@@ -55,7 +54,7 @@ def hear(
     if spectrograms:
         window, start = crop_window(waveform, features)
         with torch.inference_mode():
-            signal = _front_end(features).of_clip(window).numpy()
+            signal = front_end(features).of_clip(window).numpy()
     else:
         signal, start = fit_window(waveform, features)
     return Heard(
@@ -72,8 +71,3 @@ def lost(item: Item) -> Heard:
     """Return what is said of a file that ended the process that listened to it, twice."""
     name = str(item) if isinstance(item, Path) else item[0]
     return Heard(name, error=str(lost_error(Path(name).name)))
-
-
-@lru_cache(maxsize=4)
-def _front_end(features: FeatureConfig) -> LogMel:
-    return LogMel(features)

@@ -51,7 +51,7 @@ class Feed:
         self.targets = torch.from_numpy(np.ascontiguousarray(targets, dtype=kind)).to(device)
 
     def batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (log_mel (B, 1, n_mels, frames) float32, targets (B,) or (B, C)) of rows (B,) on the CPU."""
+        """Return (log_mel (B, 1, n_mels, frames) float32, targets (B,) or (B, C)) of rows (B,)."""
         if self._all is not None:
             on_device = rows.to(self.device)
             return self._all[on_device].float(), self.targets[on_device]
@@ -63,12 +63,11 @@ class Feed:
         Where clips are read from a file, the next ones are read by a thread meanwhile; close the iterator
         when it is not needed to its end.
         """
-        if self._all is not None:
-            # All at once: a copy to the device waits for what the device has yet to do.
-            for own in torch.split(rows.to(self.device), batch_size):
-                yield self._all[own].float(), self.targets[own]
+        # Where clips are resident, rows go there all at once: a copy waits for what the device has yet to do.
+        parts = torch.split(rows.to(self.device) if self.resident else rows, batch_size)
+        if self.resident:
+            yield from map(self.batch, parts)
             return
-        parts = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
         with closing(prefetched(lambda part: (part, self._read(part)), parts)) as ahead:
             for part, clips in ahead:
                 yield self._delivered(part, clips)

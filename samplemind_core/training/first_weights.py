@@ -58,7 +58,8 @@ def give_first_weights(
         return ""
     if config.model.init == "auto" and synthetic:
         return "Started at random: the starter model has learnt from sounds that were made by the same rules as these."
-    meant = {name: Namer().label(name)[0] for name in class_names}
+    namer = Namer()
+    meant = {name: namer.label(name)[0] for name in class_names}
     if config.model.init == "auto" and 2 * sum(map(bool, meant.values())) < len(meant):
         return "Started at random: by their names, most of these classes are no drums, which the starter model knows."
     try:

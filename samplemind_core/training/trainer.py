@@ -257,16 +257,21 @@ class Trainer:
         Return its batch, how many clips of it count, whether mixup blends it, the learning rate and the decay
         of the moving average.
         """
-        step = (self.epoch - 1) * self.steps_per_epoch + self.step
         self._reseed(self.epoch, self.step + 1)
-        lr = planned_lr(self.config, step, self.steps_per_epoch) * self.plateau.scale
+        lr = self._lr_at(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         count = len(targets)
         if count == 1:
             # The last clip of an epoch may be alone, and a batch norm needs two points to measure: it is heard twice.
             log_mel, targets = torch.cat([log_mel, log_mel]), torch.cat([targets, targets])
-        return log_mel, targets, count, self._mixed(), lr, ema_decay(self.train_config.ema_decay, step)
+        done = (self.epoch - 1) * self.steps_per_epoch + self.step
+        return log_mel, targets, count, self._mixed(), lr, ema_decay(self.train_config.ema_decay, done)
+
+    def _lr_at(self, step: int) -> float:
+        """Return the learning rate of a step of this epoch, counted from 0."""
+        place = (self.epoch - 1) * self.steps_per_epoch + step
+        return planned_lr(self.config, place, self.steps_per_epoch) * self.plateau.scale
 
     def look(self, done: int) -> None:
         """Take what recorded steps add up to into the totals; ``done`` steps of the epoch are behind."""
@@ -275,9 +280,7 @@ class Trainer:
         seen = self._graphs.look()
         if seen.bad_step is not None:
             step = done - pending + seen.bad_step
-            place = (self.epoch - 1) * self.steps_per_epoch + step
-            lr = planned_lr(self.config, place, self.steps_per_epoch) * self.plateau.scale
-            raise self._not_finite(seen.bad_loss, step, lr)
+            raise self._not_finite(seen.bad_loss, step, self._lr_at(step))
         self.totals.add(seen.loss, seen.correct, seen.clips)
 
     def _not_finite(self, value: float, step: int, lr: float) -> NonFiniteLossError:

@@ -64,7 +64,7 @@ def test_chunks_and_kinds_change_nothing_but_the_draws(monkeypatch: pytest.Monke
     targets = rng.integers(0, CLASSES, 300)
     predictions = np.stack([answers(targets, 0.7, rng), answers(targets, 0.8, rng)])
     whole = resample_scores(predictions, targets, CLASSES, resamples=2_000)
-    monkeypatch.setattr(resampling, "_CHUNK", 5_000)
+    monkeypatch.setattr(resampling, "CHUNK", 5_000)
     monkeypatch.setattr(resampling, "_KIND_COST", 10**9)  # every clip by itself
     parts = resample_scores(predictions, targets, CLASSES, resamples=2_000)
     assert whole.scores.shape == parts.scores.shape == (2_000, 2, 3)

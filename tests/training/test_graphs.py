@@ -19,6 +19,10 @@ from samplemind_core.training.graphs import LOOK_EVERY, StepGraphs, recordable
 from samplemind_core.training.trainer import Trainer
 
 
+def on_gpu(test):
+    return pytest.mark.gpu(pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")(test))
+
+
 def gpu_config(**changes):
     # float32, so that two ways to the same numbers differ by rounding of one kind only
     return tiny_config(**{"device": "cuda", "precision": "float32", "epochs": 4, **changes})
@@ -47,8 +51,7 @@ RECIPES = {
 }
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@on_gpu
 @pytest.mark.parametrize("name", RECIPES)
 def test_recorded_steps_learn_what_single_kernels_learn(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -65,8 +68,7 @@ def test_recorded_steps_learn_what_single_kernels_learn(
         assert ours.lr == theirs.lr
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@on_gpu
 def test_a_loss_that_is_no_number_leaves_weights_alone_and_is_said_with_its_step(tmp_path: Path) -> None:
     config = gpu_config(epochs=3)
     data = tiny_data(config)
@@ -82,8 +84,7 @@ def test_a_loss_that_is_no_number_leaves_weights_alone_and_is_said_with_its_step
     assert any(not torch.equal(old, new) for old, new in zip(weights, trainer.model.parameters(), strict=True))
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@on_gpu
 def test_a_network_that_asks_for_values_trains_kernel_by_kernel(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,8 +106,7 @@ def test_a_network_that_asks_for_values_trains_kernel_by_kernel(
     )
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@on_gpu
 def test_a_recorded_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
     config = gpu_config(epochs=5, batch_size=8)
     data = tiny_data(config)
@@ -122,8 +122,7 @@ def test_a_recorded_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert rest.epochs[-1].val_loss == pytest.approx(whole.epochs[-1].val_loss, rel=5e-2, abs=5e-3)
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@on_gpu
 def test_augmentation_starts_without_waiting_for_the_device() -> None:
     features = FeatureConfig()
     generator = torch.Generator("cuda").manual_seed(0)
@@ -138,8 +137,7 @@ def test_augmentation_starts_without_waiting_for_the_device() -> None:
     assert not torch.equal(changed, clips)
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@on_gpu
 def test_clips_read_from_a_file_arrive_on_the_device_as_resident_ones_do() -> None:
     clips = np.random.default_rng(0).uniform(-80, 0, (50, 1, 16, 9)).astype(np.float16)
     targets = np.arange(50) % 3

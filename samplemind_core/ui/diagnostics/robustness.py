@@ -98,27 +98,34 @@ def _measured(picked: Picked, model: PickedModel, count: int) -> Robustness | La
 
 def _draw(picked: Picked, model: PickedModel, found: Robustness) -> None:
     low, high = found.clean.interval
-    st.caption(
-        f"{sampled(found)} Clean: {words.percent(found.clean.accuracy)} right ({words.percent(low)} to "
-        f"{words.percent(high)})."
-    )
-    at_a_glance(model, found, "Accuracy")
-    curve, step = choice(found.curves)
-    with st.container(border=True):
-        _curve(found, curve)
-    with st.container(border=True):
-        _broken(picked, model, found, curve, step)
-    with st.container(border=True):
-        remedy_card(model, curve, step)
+    clean = f"{words.percent(found.clean.accuracy)} right ({words.percent(low)} to {words.percent(high)})."
+    cards(picked, model, found, found.curves, clean, "Accuracy", _curve, _broken)
 
 
-def sampled(found: Robustness | LabelRobustness) -> str:
-    """Return how many samples of how many were listened to, as a sentence."""
+def cards(
+    picked: Picked,
+    model: PickedModel,
+    found: Withstood,
+    curves: tuple[Curve[S], ...],
+    clean: str,
+    score: str,
+    draw_curve: Callable[[Withstood, Curve[S]], None],
+    draw_broken: Callable[[Picked, PickedModel, Withstood, Curve[S], S], None],
+) -> None:
+    """Draw what a model withstands: all changes at a glance, then one of them, what it breaks and what may help."""
     of = "" if len(found.clip_ids) == found.num_available else f" of {found.num_available:,}"
-    return f"{words.plural(len(found.clip_ids), 'sample')}{of}, the same in every row."
+    st.caption(f"{words.plural(len(found.clip_ids), 'sample')}{of}, the same in every row. Clean: {clean}")
+    _at_a_glance(model, found, score)
+    curve, step = _choice(curves)
+    with st.container(border=True):
+        draw_curve(found, curve)
+    with st.container(border=True):
+        draw_broken(picked, model, found, curve, step)
+    with st.container(border=True):
+        _remedy_card(model, curve, step)
 
 
-def at_a_glance(model: PickedModel, found: Robustness | LabelRobustness, score: str) -> None:
+def _at_a_glance(model: PickedModel, found: Robustness | LabelRobustness, score: str) -> None:
     """Draw the score under every step of every change, each of which can be clicked."""
     from samplemind_core.charts.robustness import withstood_figure
     from samplemind_core.evaluation.probes import PROBES
@@ -149,7 +156,7 @@ def _take(name: str, found: Robustness | LabelRobustness) -> None:
         st.session_state.update({"withstood-probe": curve.probe, "withstood-level": curve.steps[int(level)].level})
 
 
-def choice(curves: tuple[Curve[S], ...]) -> tuple[Curve[S], S]:
+def _choice(curves: tuple[Curve[S], ...]) -> tuple[Curve[S], S]:
     """Draw the choice of a change and its step and return both; the most harmful by default."""
     from samplemind_core.evaluation.changed_clips import find_curve
     from samplemind_core.evaluation.probes import PROBES
@@ -268,7 +275,7 @@ def _changed(_model: PickedModel, clip_id: int, probe: str, level: float, key: t
     return wav_url(to_wav(sound if len(sound) else window[:1], rate))
 
 
-def remedy_card(model: PickedModel, curve: Curve[S], step: S) -> None:
+def _remedy_card(model: PickedModel, curve: Curve[S], step: S) -> None:
     """Draw what training could do about a change, and start it."""
     from samplemind_core.evaluation.probes import PROBES, remedy
 

@@ -8,16 +8,7 @@ import streamlit as st
 
 from samplemind_core.ui import parts, words
 from samplemind_core.ui.diagnostics.picked import Picked, PickedModel
-from samplemind_core.ui.diagnostics.robustness import (
-    at_a_glance,
-    chance,
-    choice,
-    hear_pairs,
-    remedy_card,
-    sampled,
-    with_clean,
-    withstood,
-)
+from samplemind_core.ui.diagnostics.robustness import cards, chance, hear_pairs, with_clean, withstood
 from samplemind_core.ui.state import theme
 
 if TYPE_CHECKING:
@@ -37,18 +28,11 @@ def draw(picked: Picked) -> None:
 
 def _draw(picked: Picked, model: PickedModel, found: LabelRobustness) -> None:
     low, high = found.clean.interval
-    st.caption(
-        f"{sampled(found)} Clean: mean average precision {words.percent(found.clean.mean_ap)} ({words.percent(low)} to "
+    clean = (
+        f"mean average precision {words.percent(found.clean.mean_ap)} ({words.percent(low)} to "
         f"{words.percent(high)}, drawing whole sources, {found.num_sources:,} of them)."
     )
-    at_a_glance(model, found, "Mean average precision")
-    curve, step = choice(found.curves)
-    with st.container(border=True):
-        _curve(found, curve)
-    with st.container(border=True):
-        _broken(picked, model, found, curve, step)
-    with st.container(border=True):
-        remedy_card(model, curve, step)
+    cards(picked, model, found, found.curves, clean, "Mean average precision", _curve, _broken)
 
 
 def _curve(found: LabelRobustness, curve: Curve[LabelStep]) -> None:
