@@ -26,6 +26,7 @@ from samplemind_core.evaluation.out_of_fold import (
     OutOfFold,
     cross_validate,
     deal,
+    num_trained_on,
     read_out_of_fold,
 )
 from samplemind_core.evaluation.resampling import resample_scores
@@ -234,8 +235,7 @@ def task_params(store: Store, dataset: Dataset, config: RunConfig, num_folds: in
         else np.array([clip.target for clip in clips], dtype=np.int64)
     )
     _, names = deal(clips, targets, num_folds, by, config.train.seed)
-    # Of the folds, one is tested and one chooses the epoch.
-    config = fitted(config, dataset, len(clips) * (len(names) - 2) // len(names))
+    config = fitted(config, dataset, num_trained_on(len(clips), len(names)))
     return {
         "dataset": dataset.id,
         "version": dataset.version,

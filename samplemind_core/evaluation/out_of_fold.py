@@ -331,6 +331,11 @@ def _train_fold(
     return said, fit_label_thresholds(on_val, clips.targets[rows[folds == val]])
 
 
+def num_trained_on(num_clips: int, num_folds: int) -> int:
+    """Return about how many clips each network is trained on: one fold is tested, and one chooses the epoch."""
+    return num_clips * (num_folds - 2) // num_folds
+
+
 def deal(
     clips: Sequence[Clip], targets: npt.NDArray[Any], num_folds: int, by: By = "auto", seed: int = 0
 ) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:

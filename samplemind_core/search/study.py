@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -147,6 +147,13 @@ class Found:
         return {
             path: value for path, value in flatten(config).items() if path not in left_out and before.get(path) != value
         }
+
+
+def num_trained_on(sizes: Mapping[str, int], num_folds: int) -> int:
+    """Return about how many clips a trial's network is trained on, from the sizes of a dataset's splits."""
+    if not num_folds:
+        return sizes.get("train", 0)
+    return (sizes.get("train", 0) + sizes.get("val", 0)) * (num_folds - 1) // num_folds
 
 
 def best_trial(trials: Sequence[TrialResult], *, minimise: bool) -> TrialResult | None:

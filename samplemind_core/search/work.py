@@ -18,7 +18,7 @@ from samplemind_core.config import RunConfig
 from samplemind_core.errors import ConfigError, DataError, JobError, NonFiniteLossError
 from samplemind_core.files import write_atomic
 from samplemind_core.search.space import applied, starting_point
-from samplemind_core.search.study import Plan, open_study, plan_from, read_found
+from samplemind_core.search.study import Plan, num_trained_on, open_study, plan_from, read_found
 from samplemind_core.store.records import Epoch, Search
 from samplemind_core.training.observer import Silent
 
@@ -42,10 +42,7 @@ def submit_search(
     from samplemind_core.data.dataset import fitted, require_one_label
 
     require_one_label(dataset, "A search")
-    sizes = store.datasets.split_sizes(dataset.id)
-    num_train = sizes.get("train", 0)
-    if plan.num_folds:
-        num_train = (num_train + sizes.get("val", 0)) * (plan.num_folds - 1) // plan.num_folds
+    num_train = num_trained_on(store.datasets.split_sizes(dataset.id), plan.num_folds)
     plan = replace(plan, config=fitted(plan.config, dataset, num_train))
     plan.check()
     _check_trials(num_trials)

@@ -24,13 +24,17 @@ def leave_answers(space, run_id: str) -> None:
 def test_a_cross_validation_is_queued_and_shown(visit, seeded):
     app = visit("experiments")
     assert not app.exception
-    app.number_input(key="folds-number").set_value(4)
+    app.number_input(key="folds-number").set_value(4).run()
+    (told,) = [item.value for item in app.caption if " trainings of up to " in item.value]
     app.button(key="folds-start").click().run()
     assert not app.exception
     assert not app.error
     (task,) = seeded.tasks.all(kind="cross_validate")
     assert task.params["num_folds"] == 4
     assert task.params["config"]["preset"] == "quick"
+    epochs = task.params["config"]["train"]["epochs"]
+    assert epochs > 20  # few samples make few steps each
+    assert told == f"4 trainings of up to {epochs} epochs, one after another."
     assert any("of quick settings on drums" in item.value for item in app.markdown)
     app.button(key=f"stop-{task.id}").click().run()
     assert seeded.tasks.get(task.id).status == "stopped"

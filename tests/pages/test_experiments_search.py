@@ -32,11 +32,15 @@ def test_a_search_is_planned_and_queued(visit, seeded):
     assert not app.exception
     app.number_input(key="search-trials").set_value(12)
     app.selectbox(key="search-objective").set_value("val_accuracy")
+    (told,) = [item.value for item in app.caption if " trials, up to " in item.value]
     app.button(key="search-start").click().run()
     assert not app.exception
     assert not app.error
     (search,) = seeded.store.searches.all()
     assert search.num_trials == 12
+    epochs = search.plan["config"]["train"]["epochs"]
+    assert epochs > 20  # few samples make few steps each
+    assert f" up to {epochs} epochs each." in told
     assert search.plan["objective"] == "val_accuracy"
     assert [one["path"] for one in search.plan["dimensions"]] == ["train.lr", "train.batch_size"]
     (task,) = seeded.tasks.all(kind="search")

@@ -15,7 +15,7 @@ from samplemind_core.evaluation.cross_validation import (
     finished_folds,
 )
 from samplemind_core.evaluation.label_folds import LABEL_SCORES, LabelFoldScore
-from samplemind_core.evaluation.out_of_fold import NUM_FOLDS, By, folds_ref, out_of_fold_file
+from samplemind_core.evaluation.out_of_fold import NUM_FOLDS, By, folds_ref, num_trained_on, out_of_fold_file
 from samplemind_core.store import Run, Task
 from samplemind_core.tasks.jobs import task_folder
 from samplemind_core.ui import parts, words
@@ -69,7 +69,8 @@ def _form() -> None:
         if st.button("Cross-validate", type="primary", icon=":material/call_split:", key="folds-start"):
             workspace().cross_validate(dataset.id, config, num_folds=num_folds, by=by or "auto", owner=owner())
             st.rerun()
-        st.caption(f"{num_folds} trainings of up to {words.plural(config.train.epochs, 'epoch')}, one after another.")
+        epochs = config.for_clips(num_trained_on(dataset.num_clips, num_folds)).train.epochs
+        st.caption(f"{num_folds} trainings of up to {words.plural(epochs, 'epoch')}, one after another.")
 
 
 # -- while it goes -------------------------------------------------------------------------------

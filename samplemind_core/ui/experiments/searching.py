@@ -7,7 +7,7 @@ import streamlit as st
 from samplemind_core.charts.search import best_so_far_figure, importance_figure, trials_figure
 from samplemind_core.config import RunConfig
 from samplemind_core.search.space import AUGMENT, Dimension, usual_dimensions
-from samplemind_core.search.study import PRUNERS, Found, Objective, Plan, Pruner, TrialResult
+from samplemind_core.search.study import PRUNERS, Found, Objective, Plan, Pruner, TrialResult, num_trained_on
 from samplemind_core.search.work import KIND, MAX_TRIALS
 from samplemind_core.store import Search, Task
 from samplemind_core.ui import parts, words
@@ -77,8 +77,10 @@ def _form() -> None:
             st.query_params["search"] = made.id
             st.rerun()
         folds = f" of {judged} trainings" if judged else ""
+        sizes = workspace().store.datasets.split_sizes(dataset.id)
+        epochs = config.for_clips(num_trained_on(sizes, judged or 0)).train.epochs
         st.caption(
-            f"{words.plural(num_trials, 'trial')}{folds}, up to {words.plural(config.train.epochs, 'epoch')} each. "
+            f"{words.plural(num_trials, 'trial')}{folds}, up to {words.plural(epochs, 'epoch')} each. "
             "The first is where you start."
         )
 
