@@ -106,7 +106,8 @@ def map_figure(
         alt += " and others" if len(shown) > len(largest) or rest.any() else ""
     legend: dict[str, Any] = {"itemsizing": "constant", "font": {"size": LABEL_SIZE_PX, "color": palette(theme).text}}
     base: dict[str, Any] = {"showlegend": True, "hovermode": "closest", "margin": {"l": 8, "r": 8, "t": 36, "b": 8}}
-    legend |= {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.0, "yanchor": "bottom", "bgcolor": "rgba(0,0,0,0)"}
+    # Below the map: above it, on a narrow screen, the tools would lie on the names.
+    legend |= {"orientation": "h", "x": 0, "xanchor": "left", "y": 0.0, "yanchor": "top", "bgcolor": "rgba(0,0,0,0)"}
     if solid:
         side = {
             "showticklabels": False,
