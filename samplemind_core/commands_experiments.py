@@ -93,7 +93,13 @@ def search(
         list[str] | None,
         typer.Option(help="What to search: lr=1e-4:1e-1:log, dropout=0:0.5, batch_size=16,32; repeatable."),
     ] = None,
-    objective: Annotated[str, typer.Option(help="val_loss or val_accuracy, the best epoch's.")] = "val_loss",
+    objective: Annotated[
+        str | None,
+        typer.Option(
+            help="The best epoch's val_loss (the default) or val_accuracy; where samples have several labels, val_map "
+            "(mean average precision, the default there) or val_loss."
+        ),
+    ] = None,
     folds: Annotated[int, typer.Option(help="Mean over so many folds of training and validation clips; 0: none.")] = 0,
     pruner: Annotated[str, typer.Option(help="Ends hopeless trials early: median, hyperband or none.")] = "median",
     seed: Annotated[int, typer.Option(help="Seed of what is proposed.")] = 0,
@@ -104,7 +110,7 @@ def search(
     """Search for better settings; test clips take no part. Ctrl-C stops, --resume goes on."""
     from samplemind_core.config import build_config, parse_assignments
     from samplemind_core.search.space import parse_dimension, usual_dimensions
-    from samplemind_core.search.study import Plan
+    from samplemind_core.search.study import OBJECTIVES, Plan, objectives_for
 
     with failing(as_json):
         workspace = Workspace()
@@ -122,7 +128,8 @@ def search(
         else:
             config = build_config(preset, parse_assignments(settings or []))
             chosen = [parse_dimension(text) for text in over or []] or list(usual_dimensions(config).values())
-            plan = Plan(config, tuple(chosen), objective, folds, pruner, seed)  # type: ignore[arg-type]  # checked there
+            usual, *_ = objectives_for(several_labels=workspace.dataset(dataset).multi_label)
+            plan = Plan(config, tuple(chosen), objective or usual, folds, pruner, seed)  # type: ignore[arg-type]  # checked there
             found = workspace.search(dataset, plan, trials, name=name, start=False)
             assert found.task_id is not None
             task = workspace.tasks.get(found.task_id)
@@ -141,7 +148,7 @@ def search(
         return
     paths = [dimension.path for dimension in result.plan.dimensions]
     table(
-        ("trial", "state", objective_words(result.plan.objective), *paths),
+        ("trial", "state", OBJECTIVES[result.plan.objective], *paths),
         [
             (
                 trial.number,
@@ -164,11 +171,6 @@ def search(
         f"train --dataset {chosen_dataset} --preset {result.plan.config.preset} {sets}".rstrip(),
         markup=False,
     )
-
-
-def objective_words(objective: str) -> str:
-    """Return what a search makes better, in words."""
-    return {"val_loss": "validation loss", "val_accuracy": "validation accuracy"}[objective]
 
 
 def _short(value: Any) -> str:

@@ -399,9 +399,9 @@ class Workspace:
 
         Raises
         ------
-        NotFoundError, ConfigError
-        DataError
-            If the clips of the dataset have several labels.
+        NotFoundError
+        ConfigError
+            If the plan cannot be followed, or judges by what clips with one label, or several, do not have.
         """
         from samplemind_core.search.work import submit_search
 

@@ -50,7 +50,7 @@ def best_so_far_figure(trials: Sequence[TrialLike], title: str, *, minimise: boo
     ----------
     trials : sequence of trials
     title : str
-        What the value is; an accuracy is drawn in percent.
+        What the value is; what is made large is a share, and drawn in percent.
     minimise : bool
         Whether less is better.
     theme : {'light', 'dark'}
@@ -140,7 +140,7 @@ def trials_figure(
             "cmin": min(good, poor),
             "cmax": max(good, poor),
         },
-        dimensions=[*axes, {"label": safe(title if minimise else f"{title} (%)", 22), "values": values}],
+        dimensions=[*axes, {"label": safe(title if minimise else f"{title} (%)", 26), "values": values}],
         labelfont={"size": LABEL_SIZE_PX, "color": colors.text},
         tickfont={"size": LABEL_SIZE_PX - 1, "color": colors.muted},
         rangefont={"size": 1, "color": "rgba(0,0,0,0)"},

@@ -14,12 +14,17 @@ from samplemind_core.search.space import Dimension, Value, applied, check_dimens
 if TYPE_CHECKING:
     import optuna
 
-    from samplemind_core.store import Search, Store
+    from samplemind_core.store import Epoch, Search, Store
 
-Objective = Literal["val_loss", "val_accuracy"]
+Objective = Literal["val_loss", "val_accuracy", "val_map"]
 Pruner = Literal["median", "hyperband", "none"]
 TrialState = Literal["running", "complete", "pruned", "failed", "waiting"]
-OBJECTIVES: tuple[Objective, ...] = ("val_loss", "val_accuracy")
+OBJECTIVES: dict[Objective, str] = {
+    "val_loss": "validation loss",
+    "val_accuracy": "validation accuracy",
+    "val_map": "mean average precision",
+}
+"""What a search can make better, in words; all of it is measured on validation clips."""
 PRUNERS: tuple[Pruner, ...] = ("median", "hyperband", "none")
 MIN_FOR_IMPORTANCE = 10
 """Complete trials below which nothing is said of what mattered: the best tenth of them is compared."""
@@ -35,8 +40,9 @@ class Plan:
         The settings that every trial starts from, and the first trial where they lie in the ranges.
     dimensions : tuple of Dimension
         What trials change.
-    objective : {'val_loss', 'val_accuracy'}
-        The best epoch's; a loss is made small, an accuracy large.
+    objective : {'val_loss', 'val_accuracy', 'val_map'}
+        The best epoch's; a loss is made small, accuracy and mean average precision (mAP, where clips have several
+        labels) large.
     num_folds : int
         0 judges on the dataset's validation split. Otherwise training and validation clips together are dealt
         into so many folds, whole sources each, and a trial is the mean over them. Test clips take no part.
@@ -72,6 +78,40 @@ class Plan:
             raise ConfigError(f"A search takes 3 to 20 folds, got {self.num_folds}.", "0 takes the validation split.")
         return self
 
+    def check_labels(self, *, several_labels: bool) -> None:
+        """Raise :class:`ConfigError` if the objective, or a loss that trials may take, is for the other kind of clips."""
+        fitting = objectives_for(several_labels=several_labels)
+        if self.objective not in fitting:
+            has = "several labels" if several_labels else "one label"
+            raise ConfigError(
+                f"Trials cannot be judged by {OBJECTIVES[self.objective]} ({self.objective}): the clips of this dataset "
+                f"have {has}.",
+                f"Choose one of: {', '.join(fitting)}.",
+            )
+        losses = set()
+        for config in (self.config, *self._with_each_choice()):
+            config.train.check_loss(several_labels=several_labels)
+            losses.add("asymmetric" if config.train.loss == "asymmetric" else "plain")
+        if len(losses) > 1 and self.minimises:
+            raise ConfigError(
+                "The asymmetric loss and binary cross-entropy are different measures: the lower of the two says nothing.",
+                "Judge trials by mean average precision (val_map), or search one loss.",
+            )
+
+    def _with_each_choice(self) -> list[RunConfig]:
+        return [
+            applied(self.config, {one.path: choice})
+            for one in self.dimensions
+            if one.path in ("train.loss", "train.class_balance")
+            for choice in one.choices
+        ]
+
+    def value(self, epoch: Epoch) -> float:
+        """Return an epoch's objective."""
+        if self.objective == "val_map":
+            return float(epoch.health["val_map"])
+        return epoch.val_loss if self.minimises else epoch.val_accuracy
+
     def as_dict(self) -> dict[str, Any]:
         """Return the plan as plain JSON types."""
         return {
@@ -79,6 +119,11 @@ class Plan:
             "config": self.config.model_dump(mode="json"),
             "dimensions": [dimension.as_dict() for dimension in self.dimensions],
         }
+
+
+def objectives_for(*, several_labels: bool) -> tuple[Objective, ...]:
+    """Return what trials can be judged by on clips with one label or with several, the usual one first."""
+    return ("val_map", "val_loss") if several_labels else ("val_loss", "val_accuracy")
 
 
 def plan_from(fields: dict[str, Any]) -> Plan:

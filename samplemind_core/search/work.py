@@ -39,12 +39,11 @@ def submit_search(
     store: Store, tasks: Tasks, dataset: Dataset, plan: Plan, num_trials: int, name: str, owner: str, *, start: bool
 ) -> Search:
     """Store a search and queue the task that does it; see :meth:`samplemind_core.workspace.Workspace.search`."""
-    from samplemind_core.data.dataset import fitted, require_one_label
+    from samplemind_core.data.dataset import fitted
 
-    require_one_label(dataset, "A search")
     num_train = num_trained_on(store.datasets.split_sizes(dataset.id), plan.num_folds)
     plan = replace(plan, config=fitted(plan.config, dataset, num_train))
-    plan.check()
+    plan.check().check_labels(several_labels=dataset.multi_label)
     _check_trials(num_trials)
     search_id = uuid.uuid4().hex[:12]
     plain = plan.as_dict()
@@ -116,6 +115,9 @@ def run_task(context: TaskContext) -> dict[str, Any]:
 
 def learning_folds(store: Store, dataset: Dataset, clips: ClipData, plan: Plan) -> list[Fold]:
     """Return what each training of a trial learns from and is judged by; no test clip is among either.
+
+    Folds are dealt as those of a cross-validation: whole sources, by class or, where clips have several, by their
+    sets of labels.
 
     Raises
     ------
@@ -249,7 +251,7 @@ class _Told(Silent):
             self.pruned = True
 
     def _take(self, epoch: Epoch) -> None:
-        value = epoch.val_loss if self._plan.minimises else epoch.val_accuracy
+        value = self._plan.value(epoch)
         better = min if self._plan.minimises else max
         self._best = value if self._best is None else better(self._best, value)
         step = self._fold * self._plan.config.train.epochs + epoch.epoch

@@ -262,6 +262,10 @@ def test_a_search_tells_its_trials_and_can_have_more(call: Call) -> None:
     more = call("search", "--resume", found["search"]["id"], "--trials", 1)
     assert "Best: trial" in more.stdout
     assert "train --dataset demo --preset quick --set" in more.stdout
+    call("demo", "--layers", "--per-class", 8, "--name", "layers")
+    several = only(call("search", "layers", "--trials", 1, *over, *SMALL, "--set", "epochs=1", "--json"))
+    assert several["search"]["plan"]["objective"] == "val_map"
+    assert 0 < several["best"]["value"] <= 1
     fault = only(call("search", "demo", "--over", "n_mels=1:2", "--json", rc=1))
     assert "cannot be searched" in fault["error"]
     assert "Expected a dataset" in only(call("search", "--json", rc=1))["error"]

@@ -4,7 +4,8 @@ import pytest
 
 from samplemind_core.config import build_config
 from samplemind_core.search.space import parse_dimension
-from samplemind_core.search.study import Plan, open_study
+from samplemind_core.search.study import Plan, open_study, plan_from
+from samplemind_core.store import Clip, Dataset
 
 
 @pytest.fixture
@@ -67,3 +68,38 @@ def test_what_was_found_leads_to_the_form_that_trains_it(visit, seeded, searched
     opened = visit("train", new="1", dataset="d1", preset="quick", set="train.batch_size=16,train.lr=0.02")
     assert not opened.exception
     assert any("Filled in" in item.value for item in opened.caption)
+
+
+def test_several_labels_are_searched_by_mean_average_precision(visit, space):
+    clips = [
+        Clip(row=i, name=f"{i}.wav", label="clap", labels=("clap", "kick")[: 1 + i % 2], target=0, source=f"pack{i % 6}",
+             split=("train", "train", "val", "test")[i % 4], content_hash=f"h{i}", file="x.wav", duration_s=0.3)
+        for i in range(48)
+    ]  # fmt: skip
+    space.store.datasets.add(
+        Dataset("d9", "layers", "audio", ("clap", "kick"), 48, 0, "p9", "a test", 0, 1.0, multi_label=True), clips
+    )
+    app = visit("experiments", section="search", dataset="d9")
+    assert not app.exception
+    judged = app.selectbox(key="search-objective-several")
+    assert (judged.value, judged.options) == ("val_map", ["Mean average precision", "Validation loss"])
+    app.button(key="search-start").click().run()
+    assert not app.exception
+    assert not app.error
+    (search,) = space.store.searches.all()
+    plan = plan_from(search.plan)
+    assert plan.objective == "val_map"
+    study = open_study(space.store, search, plan)
+    for value in (0.5, 0.625):
+        trial = study.ask()
+        for dimension in plan.dimensions:
+            dimension.suggest(trial)
+        study.tell(trial, value)
+    app = visit("experiments", section="search", search=search.id)
+    assert not app.exception
+    assert [(metric.label, metric.value) for metric in app.metric] == [
+        ("Best mean average precision", "62.5 %"),
+        ("Where the search started", "50.0 %"),
+    ]
+    assert any("mean average precision, validation split" in item.value for item in app.caption)
+    assert app.dataframe[0].value["Mean average precision"].tolist() == [0.625, 0.5]

@@ -209,3 +209,96 @@ def test_what_cannot_be_searched_is_refused_at_once(space) -> None:
 
 def test_the_best_of_none_is_none() -> None:
     assert best_trial((), minimise=True) is None
+
+
+# -- several labels per clip ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def layered(workspace, bursts, tmp_path):
+    """Thirty-six clips of six sources, each of a high tone, a low tone or both; every label in every source."""
+    root = bursts(("high", "low"), per_class=18)
+    lines = ["path,labels,group"]
+    for number in range(36):
+        tone, place = ("high", "low")[number % 2], number // 2
+        both = number % 6 in (2, 3)
+        lines.append(f"{tone}/{tone}-{place:03d}.wav,{'high|low' if both else tone},source{number // 6}")
+    (root / "manifest.csv").write_text("\n".join(lines))
+    workspace.import_dataset(root, name="layered")
+    assert workspace.dataset("layered").multi_label
+    return workspace
+
+
+def test_several_labels_are_judged_and_pruned_by_mean_average_precision(layered, monkeypatch) -> None:
+    epochs, parts = [], []
+    real, made = work._Told.on_epoch, Trainer.__init__
+
+    def hear(self, epoch):
+        epochs.append(epoch)
+        real(self, epoch)
+
+    def watch(self, config, data, *rest, **options):
+        parts.append((set(data.train_rows.tolist()), set(data.val_rows.tolist())))
+        made(self, config, data, *rest, **options)
+
+    monkeypatch.setattr(work._Told, "on_epoch", hear)
+    monkeypatch.setattr(Trainer, "__init__", watch)
+    search = layered.search("layered", plan(objective="val_map", num_folds=3, pruner="none"), 1, start=False)
+    work.run_task(context(layered, search))
+    (trial,) = layered.search_results(search.id).trials
+    told = [epoch.health["val_map"] for epoch in epochs]
+    assert trial.value == pytest.approx(np.mean([max(told[place : place + 2]) for place in (0, 2, 4)]))
+    assert 0 < trial.value <= 1
+    clips = {clip.row: clip for clip in layered.clips("layered")}
+    judged = [row for _, val in parts for row in val]
+    assert sorted(judged) == sorted(row for row, clip in clips.items() if clip.split != "test")
+    for train, val in parts:
+        assert not {clips[row].source for row in train} & {clips[row].source for row in val}
+        assert {name for row in val for name in clips[row].labels} == {"high", "low"}
+    # Six trials that were right about everything from the first epoch on: none that follows can hold with them.
+    best = layered.search("layered", plan(objective="val_map", pruner="median"), 8, start=False)
+    study = open_study(layered.store, best, plan_from(best.plan))
+    assert study.direction.name == "MAXIMIZE"
+    for _ in range(6):
+        done = study.ask()
+        for dimension in plan().dimensions:
+            dimension.suggest(done)
+        for step in (1, 2):
+            done.report(1.1, step)
+        study.tell(done, 1.1)
+    work.run_task(context(layered, best))
+    assert [one.state for one in layered.search_results(best.id).trials[6:]] == ["pruned", "pruned"]
+
+
+def test_a_stopped_search_of_several_labels_goes_on_where_it_was(layered) -> None:
+    asked = []
+
+    def should_stop() -> bool:
+        asked.append(True)
+        return len(asked) > 5
+
+    options = {"objective": "val_map", "num_folds": 3, "pruner": "none"}
+    search = layered.search("layered", plan("lr=1e-3:1e-1:log", **options), 1, start=False)
+    with pytest.raises(StoppedError):
+        work.run_task(context(layered, search, should_stop))
+    work.run_task(context(layered, search))
+    whole = layered.search("layered", plan("lr=1e-3:1e-1:log", **options), 1, start=False)
+    work.run_task(context(layered, whole))
+    (broken,), (unbroken,) = (layered.search_results(one.id).trials for one in (search, whole))
+    assert broken.state == unbroken.state == "complete"
+    assert (broken.value, broken.steps) == (unbroken.value, unbroken.steps)
+
+
+def test_what_does_not_suit_the_labels_is_refused_before_it_is_queued(space, layered) -> None:
+    for dataset, wrong, said in (
+        ("tones", {"objective": "val_map"}, "have one label"),
+        ("layered", {"objective": "val_accuracy"}, "have several labels"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            space.search(dataset, plan(**wrong), 2, start=False)
+    with pytest.raises(ConfigError, match="Cross-entropy names one label"):
+        space.search("layered", plan("loss=cross_entropy,bce", objective="val_map"), 2, start=False)
+    with pytest.raises(ConfigError, match="different measures"):
+        space.search("layered", plan("loss=bce,asymmetric", objective="val_loss"), 2, start=False)
+    assert space.tasks.all() == []
+    assert space.search("layered", plan("loss=bce,asymmetric", objective="val_map"), 2, start=False).num_trials == 2

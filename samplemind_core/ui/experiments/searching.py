@@ -7,7 +7,17 @@ import streamlit as st
 from samplemind_core.charts.search import best_so_far_figure, importance_figure, trials_figure
 from samplemind_core.config import RunConfig
 from samplemind_core.search.space import AUGMENT, Dimension, usual_dimensions
-from samplemind_core.search.study import PRUNERS, Found, Objective, Plan, Pruner, TrialResult, num_trained_on
+from samplemind_core.search.study import (
+    OBJECTIVES,
+    PRUNERS,
+    Found,
+    Objective,
+    Plan,
+    Pruner,
+    TrialResult,
+    num_trained_on,
+    objectives_for,
+)
 from samplemind_core.search.work import KIND, MAX_TRIALS
 from samplemind_core.store import Search, Task
 from samplemind_core.ui import parts, words
@@ -17,7 +27,11 @@ from samplemind_core.ui.places import go
 from samplemind_core.ui.state import choose, error_boundary, owner, theme, workspace
 from samplemind_core.ui.task_progress import live_tasks
 
-_OBJECTIVES: dict[Objective, str] = {"val_loss": "Validation loss", "val_accuracy": "Validation accuracy"}
+_WHY_LOSS = "The loss also tells a good guess from a lucky one and is the steadier guide."
+_WHY_PRECISION = (
+    "Mean average precision: how well the samples of each label are ranked above all others, as the mean of the labels. "
+    "The loss asks for probabilities that can be trusted, too."
+)
 _PRUNERS: dict[Pruner, str] = {
     "median": "Those below the median",
     "hyperband": "Most, in rounds (Hyperband)",
@@ -55,15 +69,17 @@ def _form() -> None:
     config = choose_settings("search")
     dimensions = _ranges(config)
     first, second, third, last = st.columns(4)
+    several = dataset.multi_label
     objective = first.selectbox(
-        "Make better", list(_OBJECTIVES), format_func=_OBJECTIVES.__getitem__, key="search-objective",
-        help="The best epoch's. The loss also tells a good guess from a lucky one and is the steadier guide.",
+        "Make better", objectives_for(several_labels=several), format_func=_title,
+        key=f"search-objective{'-several' if several else ''}",
+        help="The best epoch's, on validation samples. " + (_WHY_PRECISION if several else _WHY_LOSS),
     )  # fmt: skip
     judged = second.selectbox(
         "Judged by", [0, 3, 4, 5], format_func=lambda k: f"Mean of {k} folds" if k else "The validation split",
         key="search-folds",
-        help="Folds are dealt from training and validation samples, whole sources each: steadier, and as many times "
-        "as long.",
+        help="Folds are dealt from training and validation samples, whole sources each"
+        f"{', with every label in each where that is possible' if several else ''}: steadier, and as many times as long.",
     )  # fmt: skip
     pruner = third.selectbox(
         "End early", list(PRUNERS), format_func=_PRUNERS.__getitem__, key="search-pruner",
@@ -111,6 +127,10 @@ def _range(usual: Dimension, key: str) -> Dimension:
         return Dimension(usual.path, low, high, log=usual.log, integer=usual.integer)
 
 
+def _title(objective: Objective) -> str:
+    return OBJECTIVES[objective].capitalize()
+
+
 def _step(value: float | None) -> float:
     return float(f"1e{f'{value:e}'.split('e')[1]}") if value else 0.05
 
@@ -147,7 +167,7 @@ def _found(search_id: str) -> None:
     with error_boundary():
         search = workspace().store.searches.get(search_id)
         found = _read(str(workspace().root), search.id, workspace().store.searches.num_entries(search.id))
-        title = _OBJECTIVES[found.plan.objective]
+        title = _title(found.plan.objective)
         _best(search, found, title)
         labels = {one.path: _label(one.path) for one in found.plan.dimensions}
         minimise = found.plan.minimises
