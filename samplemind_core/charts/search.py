@@ -140,7 +140,7 @@ def trials_figure(
             "cmin": min(good, poor),
             "cmax": max(good, poor),
         },
-        dimensions=[*axes, {"label": safe(title if minimise else f"{title} (%)", 26), "values": values}],
+        dimensions=[*axes, {"label": "Reached" if minimise else "Reached (%)", "values": values}],
         labelfont={"size": LABEL_SIZE_PX, "color": colors.text},
         tickfont={"size": LABEL_SIZE_PX - 1, "color": colors.muted},
         rangefont={"size": 1, "color": "rgba(0,0,0,0)"},
@@ -149,7 +149,7 @@ def trials_figure(
     return figure(
         [trace],
         theme,
-        f"{plural(len(done), 'completed trial')} across {plural(len(axes), 'setting')}; strong lines are the best.",
+        f"{plural(len(done), 'completed trial')} across {plural(len(axes), 'setting')}; strong lines reach the best {title.lower()}.",
         360,
         margin={"l": 72, "r": 56, "t": 48, "b": 24},
     )

@@ -79,14 +79,13 @@ class Plan:
         return self
 
     def check_labels(self, *, several_labels: bool) -> None:
-        """Raise :class:`ConfigError` if the objective, or a loss that trials may take, is for the other kind of clips."""
+        """Raise :class:`ConfigError` if the objective or a loss to try is for the other kind of clips."""
         fitting = objectives_for(several_labels=several_labels)
         if self.objective not in fitting:
             has = "several labels" if several_labels else "one label"
             raise ConfigError(
-                f"Trials cannot be judged by {OBJECTIVES[self.objective]} ({self.objective}): the clips of this dataset "
-                f"have {has}.",
-                f"Choose one of: {', '.join(fitting)}.",
+                f"Trials cannot be judged by {OBJECTIVES[self.objective]}, as the clips of this dataset have {has}.",
+                f"Choose one of: {', '.join(f'{name} ({OBJECTIVES[name]})' for name in fitting)}.",
             )
         losses = set()
         for config in (self.config, *self._with_each_choice()):
@@ -94,7 +93,7 @@ class Plan:
             losses.add("asymmetric" if config.train.loss == "asymmetric" else "plain")
         if len(losses) > 1 and self.minimises:
             raise ConfigError(
-                "The asymmetric loss and binary cross-entropy are different measures: the lower of the two says nothing.",
+                "The asymmetric loss and binary cross-entropy are different measures: which is lower says nothing.",
                 "Judge trials by mean average precision (val_map), or search one loss.",
             )
 

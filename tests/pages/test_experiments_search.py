@@ -72,8 +72,9 @@ def test_what_was_found_leads_to_the_form_that_trains_it(visit, seeded, searched
 
 def test_several_labels_are_searched_by_mean_average_precision(visit, space):
     clips = [
-        Clip(row=i, name=f"{i}.wav", label="clap", labels=("clap", "kick")[: 1 + i % 2], target=0, source=f"pack{i % 6}",
-             split=("train", "train", "val", "test")[i % 4], content_hash=f"h{i}", file="x.wav", duration_s=0.3)
+        Clip(row=i, name=f"{i}.wav", label="clap", labels=("clap", "kick")[: 1 + i % 2], target=0, file="x.wav",
+             source=f"pack{i % 6}", split=("train", "train", "val", "test")[i % 4], content_hash=f"h{i}",
+             duration_s=0.3)
         for i in range(48)
     ]  # fmt: skip
     space.store.datasets.add(

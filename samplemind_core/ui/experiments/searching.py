@@ -29,8 +29,8 @@ from samplemind_core.ui.task_progress import live_tasks
 
 _WHY_LOSS = "The loss also tells a good guess from a lucky one and is the steadier guide."
 _WHY_PRECISION = (
-    "Mean average precision: how well the samples of each label are ranked above all others, as the mean of the labels. "
-    "The loss asks for probabilities that can be trusted, too."
+    "Mean average precision: how well the samples of each label are ranked above all others, as the mean of the "
+    "labels. The loss asks for probabilities that can be trusted, too."
 )
 _PRUNERS: dict[Pruner, str] = {
     "median": "Those below the median",
@@ -78,8 +78,8 @@ def _form() -> None:
     judged = second.selectbox(
         "Judged by", [0, 3, 4, 5], format_func=lambda k: f"Mean of {k} folds" if k else "The validation split",
         key="search-folds",
-        help="Folds are dealt from training and validation samples, whole sources each"
-        f"{', with every label in each where that is possible' if several else ''}: steadier, and as many times as long.",
+        help="Folds are dealt from training and validation samples, whole sources each: steadier, and as many times "
+        "as long.",
     )  # fmt: skip
     pruner = third.selectbox(
         "End early", list(PRUNERS), format_func=_PRUNERS.__getitem__, key="search-pruner",
