@@ -149,7 +149,8 @@ def trials_figure(
     return figure(
         [trace],
         theme,
-        f"{plural(len(done), 'completed trial')} across {plural(len(axes), 'setting')}; strong lines reach the best {title.lower()}.",
+        f"{plural(len(done), 'completed trial')} across {plural(len(axes), 'setting')}; strong lines have the best "
+        f"{title.lower()}.",
         360,
         margin={"l": 72, "r": 56, "t": 48, "b": 24},
     )
