@@ -75,10 +75,14 @@ def _show_health(found: HealthReport) -> None:
     for one in found.findings:
         out.print(f"\n{one.severity}: {one.title}", style="bold", markup=False)
         out.print(f"  {one.explanation}", markup=False)
-        for evidence in (one.evidence or one.subjects)[:SHOWN]:
-            out.print(f"  - {evidence}", markup=False)
+        evidence = one.evidence or one.subjects
+        if not one.clips and one.evidence:
+            evidence = tuple(f"{name}: {what}" for name, what in zip(one.subjects, one.evidence, strict=True))
+        for line in evidence[:SHOWN]:
+            out.print(f"  - {line}", markup=False)
+    said = {one.explanation for one in found.findings}
     for part in (found.leakage, found.shortcuts):
-        if part is not None:
+        if part is not None and part.sentence not in said:
             out.print(f"\n{part.sentence}", markup=False)
     if found.groups:
         many = len(found.groups)

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from samplemind_core.errors import DataError
 from samplemind_core.store.records import Record
 
-FORMAT = 1
+FORMAT = 2
 """Version of what a stored report holds; reports of another one are measured anew."""
 
 Kind = Literal[
@@ -188,9 +188,9 @@ class FactWeight(Record):
     name : str
         The fact, in words.
     alone : float
-        Balanced accuracy with this fact alone.
+        Balanced accuracy with this fact alone; mean average precision where clips have several labels.
     importance : float
-        Balanced accuracy lost when this fact is shuffled among the clips.
+        How much of it is lost when this fact is shuffled among the clips.
     """
 
     name: str
@@ -228,6 +228,74 @@ class Shortcuts(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class LabelGuess(Record):
+    """How well one of several labels can be told without hearing.
+
+    Parameters
+    ----------
+    label : str
+    num_clips : int
+        That have it, of those that were looked at.
+    average_precision, chance : float
+        Of a small model's ranking of clips that it was not trained on, and of a guess: the share of
+        clips that have the label.
+    p_value : float
+        Share of shuffles in which any label did as much better than shuffled ones usually do (with the usual +1).
+    told : bool
+        Whether that is more than chance, and enough to matter.
+    fact : str
+        The fact that tells most about it, in words.
+    """
+
+    label: str
+    num_clips: int
+    average_precision: float
+    chance: float
+    p_value: float
+    told: bool
+    fact: str
+
+
+@dataclass(frozen=True, slots=True)
+class LabelShortcuts(Record):
+    """What :class:`Shortcuts` is for clips with one label, for clips with several.
+
+    Parameters
+    ----------
+    verdict : {'none', 'some', 'strong'}
+        Of the label that is told best, or of all together.
+    mean_ap, low, high : float
+        Mean average precision over labels, on sources that were not trained on, with a 95 % interval.
+    chance : float
+        That of guessing: the mean share of clips that have a label.
+    p_value : float
+        The same of all labels together: that many questions are asked is paid for.
+    labels : tuple of LabelGuess
+        The one that is told best first.
+    num_left_out : int
+        Labels with too few clips or sources to tell.
+    facts : tuple of FactWeight
+        The most telling first.
+    by_group : bool
+        Whether sources were kept whole; not where every label comes from a single one.
+    sentence : str
+        The outcome in words.
+    """
+
+    verdict: Literal["none", "some", "strong"]
+    mean_ap: float
+    low: float
+    high: float
+    chance: float
+    p_value: float
+    labels: tuple[LabelGuess, ...]
+    num_left_out: int
+    facts: tuple[FactWeight, ...]
+    by_group: bool
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
 class HealthReport(Record):
     """All that was found about one state of a dataset.
 
@@ -250,7 +318,7 @@ class HealthReport(Record):
     groups : tuple of ProposedGroup
         A proposal of sources; only those that differ from the present ones.
     leakage : Leakage or None
-    shortcuts : Shortcuts or None
+    shortcuts : Shortcuts, LabelShortcuts or None
     notes : tuple of str
         What could not be measured, and why.
     """
@@ -264,7 +332,7 @@ class HealthReport(Record):
     twins: tuple[Twin, ...] = ()
     groups: tuple[ProposedGroup, ...] = ()
     leakage: Leakage | None = None
-    shortcuts: Shortcuts | None = None
+    shortcuts: Shortcuts | LabelShortcuts | None = None
     notes: tuple[str, ...] = ()
     format: int = FORMAT
 

@@ -19,9 +19,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samplemind_core.data.balance import class_findings, difference_findings
-from samplemind_core.data.findings import FORMAT, HealthReport, Leakage, Shortcuts, Twin, by_severity
+from samplemind_core.data.findings import (
+    FORMAT,
+    HealthReport,
+    LabelShortcuts,
+    Leakage,
+    Shortcuts,
+    Twin,
+    by_severity,
+)
 from samplemind_core.data.grouping import is_alone, propose_groups, sound_keys
 from samplemind_core.data.incoming import dataset_folder
+from samplemind_core.data.label_scores import label_table
+from samplemind_core.data.label_shortcuts import label_shortcut_findings, probe_label_shortcuts
 from samplemind_core.data.leakage import measure_leakage, summaries
 from samplemind_core.data.near_duplicates import RATE_HZ, find_twins
 from samplemind_core.data.profile import NO_LIMITS, Profiles, profile_clips
@@ -116,19 +126,28 @@ def measure_health(
         *(signal_findings(clips, profiles) if profiles is not None else ()),
         *class_findings(dealt),
     ]
-    shortcuts: Shortcuts | None = None
+    shortcuts: Shortcuts | LabelShortcuts | None = None
+    if profiles is not None and dealt:
+        known = profiles.of_rows(labelled)
+        if dataset.multi_label:
+            shortcuts = _label_shortcuts(dealt, twins, known, report)
+            findings += label_shortcut_findings(shortcuts)
+        else:
+            findings += difference_findings(dealt, known)
+            shortcuts = _shortcuts(dealt, twins, known, report)
+            findings += shortcut_findings(shortcuts)
+        if shortcuts is None:
+            needed = (
+                "a label that ten clips have and ten do not is"
+                if dataset.multi_label
+                else "two classes with ten clips each are"
+            )
+            notes.append(f"Too few clips to look for shortcuts: {needed} needed.")
     if dataset.multi_label:
         notes.append(
-            "Samples have several labels here. Shortcuts, differences between classes and what a random split would "
-            "flatter are measured for one label per sample only, so they were left out."
+            "Samples have several labels here. Differences between classes and what a random split would flatter are "
+            "measured for one label per sample only, so they were left out."
         )
-    elif profiles is not None and dealt:
-        known = profiles.of_rows(labelled)
-        findings += difference_findings(dealt, known)
-        shortcuts = _shortcuts(dealt, twins, known, report)
-        findings += shortcut_findings(shortcuts)
-        if shortcuts is None:
-            notes.append("Too few clips to look for shortcuts: two classes with ten clips each are needed.")
     result = HealthReport(
         dataset_id=dataset.id,
         state=state_of(clips),
@@ -236,6 +255,21 @@ def _shortcuts(clips: Sequence[Clip], twins: Sequence[Twin], profiles: Profiles,
         names,
         facts,
         labels,
+        _groups(clips, twins),
+        progress=lambda done, total: report(done, total, "Looking for shortcuts"),
+    )
+
+
+def _label_shortcuts(
+    clips: Sequence[Clip], twins: Sequence[Twin], profiles: Profiles, report: Progress
+) -> LabelShortcuts | None:
+    names, facts = fact_table(profiles)
+    labels, truth = label_table(clips)
+    return probe_label_shortcuts(
+        names,
+        facts,
+        labels,
+        truth,
         _groups(clips, twins),
         progress=lambda done, total: report(done, total, "Looking for shortcuts"),
     )

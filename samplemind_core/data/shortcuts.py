@@ -19,7 +19,7 @@ from samplemind_core.data.findings import FactWeight, Finding, Shortcuts
 from samplemind_core.data.profile import Profiles
 from samplemind_core.data.sources import quoted
 
-LENGTH = "length"
+LENGTH, OFFSET = "length", "DC offset"
 PERMUTATIONS = 99
 MAX_CLIPS = 4_000
 STRONG, SOME = 0.5, 0.1
@@ -27,7 +27,10 @@ STRONG, SOME = 0.5, 0.1
 
 MAX_P = 0.05
 _FOLDS, _DEPTH, _LEAF = 5, 6, 5
-_MIN_CLIPS = 2 * _FOLDS
+MIN_CLIPS = 2 * _FOLDS
+WORTH_NAMING = 0.01
+"""Balanced or average precision lost without a fact from which the fact is named."""
+
 _SHUFFLES = 5
 _RESAMPLES = 1_000
 
@@ -46,7 +49,7 @@ def fact_table(profiles: Profiles) -> tuple[list[str], NDArray[np.float64]]:
         "bit depth": profiles["bit_depth"],
         "channels": profiles["channels"],
         "encoding": encodings,
-        "DC offset": profiles["dc_offset"],
+        OFFSET: profiles["dc_offset"],
     }
     return list(facts), np.stack([np.asarray(values, dtype=np.float64) for values in facts.values()], axis=1)
 
@@ -79,7 +82,7 @@ def probe_shortcuts(
         Called with (steps done, steps in all).
     """
     kinds, counts = np.unique(labels, return_counts=True)
-    rows = np.flatnonzero(np.isin(labels, kinds[counts >= _MIN_CLIPS]))
+    rows = np.flatnonzero(np.isin(labels, kinds[counts >= MIN_CLIPS]))
     rng = np.random.default_rng(seed)
     if len(rows) > MAX_CLIPS:
         rows = np.sort(rng.choice(rows, MAX_CLIPS, replace=False))
@@ -98,8 +101,8 @@ def probe_shortcuts(
         progress(1, total)
     as_good = 0
     for number in range(permutations):
-        shuffled = _shuffled(targets, of_group, rng)
-        as_good += _balanced(shuffled, _fold_predictions(facts, shuffled, folds)) >= accuracy
+        other = shuffled(targets, of_group, rng)
+        as_good += _balanced(other, _fold_predictions(facts, other, folds)) >= accuracy
         if progress is not None:
             progress(2 + number, total)
     weights = []
@@ -137,7 +140,7 @@ def shortcut_findings(shortcuts: Shortcuts | None) -> list[Finding]:
             f"Labels can be guessed {'well' if strong else 'in part'} without listening",
             shortcuts.sentence,
             "keep",
-            subjects=tuple(fact.name for fact in shortcuts.facts if fact.importance > 0.01),
+            subjects=tuple(fact.name for fact in shortcuts.facts if fact.importance > WORTH_NAMING),
         )
     ]
 
@@ -211,8 +214,8 @@ def _interval(
     return float(low), float(high)
 
 
-def _shuffled(targets: NDArray[np.int64], groups: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return labels dealt anew in the runs in which they lay: whole groups change places."""
+def shuffled(targets: NDArray[np.int64], groups: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return labels (N,), or the places of clips, dealt anew in the runs in which they lay: groups change places."""
     by_group = np.argsort(groups, kind="stable")
     parts = np.split(targets[by_group], np.flatnonzero(np.diff(groups[by_group])) + 1)
     dealt = np.concatenate([rng.permutation(parts[place]) for place in rng.permutation(len(parts))])
@@ -228,7 +231,7 @@ def _sentence(verdict: str, accuracy: float, chance: float, facts: Sequence[Fact
         return (
             f"Lengths, levels and file formats alone do not give the labels away: a small model gets {reached} {where}."
         )
-    carried = [fact.name for fact in facts if fact.importance > 0.01][:3] or [facts[0].name]
+    carried = [fact.name for fact in facts if fact.importance > WORTH_NAMING][:3] or [facts[0].name]
     sentence = f"Without hearing anything, a small model gets {reached} {where}, mostly from {quoted(carried)}."
     if carried[0] == LENGTH:
         sentence += " How long a sound lasts can belong to its class; make sure it is not how somebody cut the files."

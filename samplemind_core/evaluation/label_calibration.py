@@ -13,7 +13,7 @@ from samplemind_core.errors import DataError
 from samplemind_core.evaluation.calibration import ReliabilityBin, adaptive_ece, drawn_rows, reliability_bins
 from samplemind_core.evaluation.metrics import Interval, plain
 from samplemind_core.evaluation.multi_label import check_label_logits
-from samplemind_core.training.ranking import sigmoid
+from samplemind_core.ranking import sigmoid
 
 if TYPE_CHECKING:
     from samplemind_core.evaluation.judging import Judged

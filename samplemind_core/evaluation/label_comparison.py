@@ -25,7 +25,7 @@ from samplemind_core.evaluation.multi_label import (
     evaluate_labels,
     resampled_maps,
 )
-from samplemind_core.training.ranking import Floats
+from samplemind_core.ranking import Floats
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from samplemind_core.evaluation.metrics import plain
 from samplemind_core.evaluation.multi_label import check_label_logits
-from samplemind_core.training.ranking import mean_average_precision, sigmoid
+from samplemind_core.ranking import mean_average_precision, sigmoid
 
 MIN_CLIPS = 5
 """A label that fewer clips have, or lack, is not doubted: nothing is usual about it."""

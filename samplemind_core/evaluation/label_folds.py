@@ -12,7 +12,7 @@ import numpy.typing as npt
 from samplemind_core.evaluation.metrics import Interval
 from samplemind_core.evaluation.multi_label import check_label_logits, evaluate_labels, map_intervals
 from samplemind_core.evaluation.resampling import CHUNK, resample_weights, tail_share
-from samplemind_core.training.ranking import Floats, mean_average_precision, sigmoid
+from samplemind_core.ranking import Floats, mean_average_precision, sigmoid
 
 if TYPE_CHECKING:
     from samplemind_core.evaluation.out_of_fold import OutOfFold

@@ -17,8 +17,8 @@ from samplemind_core.evaluation.multi_label import LabelEvaluation, evaluate_lab
 from samplemind_core.evaluation.report import Report, ReportModel, add_settings, add_slices, begin_page
 from samplemind_core.evaluation.slices import slice_accuracy, slice_columns
 from samplemind_core.files import inert
+from samplemind_core.ranking import sigmoid
 from samplemind_core.store.records import Clip, joined
-from samplemind_core.training.ranking import sigmoid
 
 _WORST = 50
 

@@ -18,7 +18,7 @@ from samplemind_core.evaluation.comparison import mcnemar_exact
 from samplemind_core.evaluation.metrics import Interval, plain
 from samplemind_core.evaluation.multi_label import check_label_logits, map_intervals
 from samplemind_core.evaluation.probes import Probe
-from samplemind_core.training.ranking import Floats, average_precision, mean_average_precision, sigmoid
+from samplemind_core.ranking import Floats, average_precision, mean_average_precision, sigmoid
 
 if TYPE_CHECKING:
     from samplemind_core.config import FeatureConfig

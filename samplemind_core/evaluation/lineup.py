@@ -10,7 +10,7 @@ import numpy as np
 from samplemind_core.errors import DataError
 from samplemind_core.evaluation.judging import Judged
 from samplemind_core.evaluation.metrics import softmax
-from samplemind_core.training.ranking import sigmoid
+from samplemind_core.ranking import sigmoid
 
 # A class that a model does not know gets this much less than its least likely one: about 1e-13 of it.
 _NEVER = 30.0

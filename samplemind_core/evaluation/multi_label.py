@@ -15,13 +15,14 @@ import numpy.typing as npt
 from samplemind_core.errors import DataError
 from samplemind_core.evaluation.metrics import Interval, f1_interval, plain, wilson_interval
 from samplemind_core.evaluation.resampling import CHUNK, resample_weights, tail_share
-from samplemind_core.training.ranking import (
+from samplemind_core.ranking import (
     Floats,
     average_precision,
-    ends_of_ties,
+    ends_by_place,
     lwlrap,
     mean_average_precision,
     sigmoid,
+    weighted_precision,
 )
 
 RESAMPLES = 2_000
@@ -307,7 +308,7 @@ def resampled_maps(
     resamples = int(np.clip(_BUDGET // (num_models * num_clips * num_classes), _FEWEST, RESAMPLES))
     step = max(1, CHUNK // num_clips)
     orders = [
-        [(order := np.argsort(-scores[model, :, place], kind="stable"), _ends_by_place(scores[model, order, place]))
+        [(order := np.argsort(-scores[model, :, place], kind="stable"), ends_by_place(scores[model, order, place]))
          for place in range(num_classes)]
         for model in range(num_models)
     ]  # fmt: skip
@@ -318,29 +319,8 @@ def resampled_maps(
         for model in range(num_models):
             for place in range(num_classes):
                 order, last = orders[model][place]
-                found[:, model, place] = _weighted_precision(weights[:, order], truth[order, place], last)
+                found[:, model, place] = weighted_precision(weights[:, order], truth[order, place], last)
         with np.errstate(invalid="ignore"):
             known = ~np.isnan(found)
             parts.append(np.where(known, found, 0.0).sum(axis=2) / known.sum(axis=2))
     return np.concatenate(parts), num_groups
-
-
-def _ends_by_place(ordered: Floats) -> npt.NDArray[np.int64]:
-    """Return for each place of a sorted array the last place of its run of equal values."""
-    last = ends_of_ties(ordered)
-    return last[np.searchsorted(last, np.arange(len(ordered)))]
-
-
-def _weighted_precision(
-    weights: npt.NDArray[np.float32], positive: npt.NDArray[np.bool_], last: npt.NDArray[np.int64]
-) -> Floats:
-    """Return the average precision (R,) of clips in their order, weighted by (R, N); NaN without a positive clip."""
-    accepted = np.cumsum(weights, axis=1, dtype=np.float64)
-    mine = weights[:, positive].astype(np.float64)
-    hits = np.zeros_like(accepted)
-    hits[:, positive] = mine
-    np.cumsum(hits, axis=1, out=hits)
-    at = last[positive]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        precision = hits[:, at] / accepted[:, at]
-        return np.asarray(np.where(mine > 0, mine * precision, 0.0).sum(axis=1) / mine.sum(axis=1))

@@ -27,11 +27,11 @@ from samplemind_core.inference.table import NONE
 from samplemind_core.inference.trust import Trust, read_trust, see
 from samplemind_core.models import AudioClassifier
 from samplemind_core.models.folding import folded
+from samplemind_core.ranking import sigmoid
 from samplemind_core.settings import Limits
 from samplemind_core.store.records import joined
 from samplemind_core.training.checkpoints import CheckpointInfo, load_model
 from samplemind_core.training.device import pick_device, pick_memory_format
-from samplemind_core.training.ranking import sigmoid
 
 BATCH = 32
 AHEAD = 3

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from samplemind_core.errors import CheckpointError
+from samplemind_core.ranking import Floats, ends_of_ties, sigmoid
 from samplemind_core.training.checkpoints import UNCHOSEN, read_info, rewrite_info
 from samplemind_core.training.predictions import read_logits
-from samplemind_core.training.ranking import Floats, ends_of_ties, sigmoid
 
 if TYPE_CHECKING:
     from samplemind_core.store import Checkpoint, Store

@@ -15,13 +15,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from samplemind_core.config import RunConfig, TrainConfig
+from samplemind_core.ranking import lwlrap, mean_average_precision
 from samplemind_core.store.records import Epoch
 from samplemind_core.training import health
 from samplemind_core.training.balance import class_weights
 from samplemind_core.training.health import Verdict, known_already
 from samplemind_core.training.health_several import assess_several
 from samplemind_core.training.monitor import macro_f1, rank
-from samplemind_core.training.ranking import lwlrap, mean_average_precision
 
 # The asymmetric loss's own defaults for labels that are mostly absent (Ben-Baruch et al. 2021, section 4).
 GAMMA_ABSENT = 4.0

@@ -14,10 +14,11 @@ from samplemind_core.ui import parts, words
 from samplemind_core.ui.player import Sound, player_list
 from samplemind_core.ui.state import error_boundary, owner, workspace
 from samplemind_core.ui.task_progress import live_tasks
+from samplemind_core.ui.without_listening import show_without_listening
 
 if TYPE_CHECKING:
     from samplemind_core.data.editing import Editor
-    from samplemind_core.data.findings import Finding, HealthReport
+    from samplemind_core.data.findings import Finding
     from samplemind_core.data.review import Review
 
 CLIPS_PER_PAGE = 20
@@ -60,7 +61,7 @@ def show_health(dataset: Dataset, found: Review | None) -> None:
         _finding(dataset, key, finding)
     if not found.open:
         st.caption("No finding is open.")
-    _shortcuts(report)
+    show_without_listening(report)
     for note in report.notes:
         st.caption(parts.safe(note))
     _kept(dataset, found)
@@ -197,30 +198,6 @@ def _page(key: str, total: int, per_page: int) -> int:
 
 
 # -- the rest of the report ----------------------------------------------------------------------
-
-
-def _shortcuts(report: HealthReport) -> None:
-    probe = report.shortcuts
-    if probe is None:
-        return
-    with st.container(border=True):
-        parts.section("Without listening")
-        st.markdown(parts.safe(probe.sentence))
-        with st.grid(3, min_column_width=140):
-            st.metric(
-                "From file facts alone",
-                words.percent(probe.balanced_accuracy),
-                border=True,
-                help="Balanced accuracy of a small model that knows only lengths, levels and formats, on sources "
-                "that it was not trained on.",
-            )
-            st.metric("By guessing", words.percent(probe.chance), border=True)
-            st.metric("p-value", f"{probe.p_value:.3f}", border=True, help="Against shuffled labels.")
-        rows = {
-            fact.name.capitalize(): f"{words.percent(fact.alone)} alone; {words.percent(fact.importance)} lost without"
-            for fact in probe.facts[:5]
-        }
-        parts.facts(rows)
 
 
 def _kept(dataset: Dataset, found: Review) -> None:

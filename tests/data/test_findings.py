@@ -8,6 +8,8 @@ from samplemind_core.data.findings import (
     FactWeight,
     Finding,
     HealthReport,
+    LabelGuess,
+    LabelShortcuts,
     Leakage,
     ProposedGroup,
     Score,
@@ -37,6 +39,13 @@ def test_a_report_survives_json() -> None:
         shortcuts=Shortcuts("some", 0.5, 0.4, 0.6, 0.25, 0.01, (FactWeight("length", 0.5, 0.2),), "s"),
         notes=("n",),
     )
+    assert HealthReport.from_json(whole.to_json()) == whole
+
+
+def test_shortcuts_of_several_labels_survive_json() -> None:
+    guess = LabelGuess("kick", 40, 0.9, 0.3, 0.01, True, "sample rate")
+    weights = (FactWeight("sample rate", 0.5, 0.2),)
+    whole = report(shortcuts=LabelShortcuts("some", 0.5, 0.4, 0.6, 0.3, 0.01, (guess,), 2, weights, True, "s"))
     assert HealthReport.from_json(whole.to_json()) == whole
 
 

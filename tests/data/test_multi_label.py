@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from samplemind_core.config import build_config
+from samplemind_core.data.findings import LabelShortcuts
 from samplemind_core.data.importer import import_dataset
 from samplemind_core.data.manifests import read_manifest
 from samplemind_core.data.sources import Found, ImportOptions
@@ -177,7 +178,8 @@ def test_a_new_split_spreads_labels_too(space):
 
 def test_a_health_report_says_what_it_left_out(space):
     found = space.health("tagged")
-    assert found.shortcuts is None
+    assert isinstance(found.shortcuts, LabelShortcuts)
+    assert {guess.label for guess in found.shortcuts.labels} <= set(space.dataset("tagged").class_names)
     assert found.leakage is not None
     assert found.leakage.naive is None
     assert any("several labels" in note for note in found.notes)

@@ -14,7 +14,7 @@ from samplemind_core.evaluation.lineup import line_up, mean_of
 from samplemind_core.evaluation.measuring import compare_judged, evaluate_judged, require_one_answer
 from samplemind_core.evaluation.multi_label import evaluate_labels
 from samplemind_core.evaluation.resampling import resample_weights
-from samplemind_core.training.ranking import mean_average_precision
+from samplemind_core.ranking import mean_average_precision
 
 NAMES = ("a", "b", "c", "d")
 THRESHOLDS = (0.5, 0.3, 0.7, 0.45)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -8,6 +9,8 @@ from samplemind_core.data.findings import (
     FactWeight,
     Finding,
     HealthReport,
+    LabelGuess,
+    LabelShortcuts,
     Leakage,
     ProposedGroup,
     Score,
@@ -137,3 +140,21 @@ def test_splitting_anew_keeps_sounds_together_that_the_report_found_to_be_the_sa
     sides = [clip.split for clip in checked.store.datasets.clips("d1")]
     assert (sides[0], sides[1]) == (sides[4], sides[3])
     assert len(set(sides)) == 3
+
+
+def test_labels_that_can_be_guessed_without_listening_are_listed(visit, checked):
+    folder = dataset_folder(checked.root, "d1") / "health"
+    [file] = folder.iterdir()
+    guesses = (
+        LabelGuess("kick", 40, 0.9, 0.3, 0.01, True, "sample rate"),
+        LabelGuess("hat", 9, 0.3, 0.3, 1, False, "x"),
+    )
+    facts = (FactWeight("DC offset", 0.5, 0.2), FactWeight("length", 0.3, -0.01))
+    probe = LabelShortcuts("strong", 0.6, 0.5, 0.7, 0.3, 0.01, guesses, 0, facts, True, "The rate tells 'kick'.")
+    file.write_bytes(replace(HealthReport.from_json(file.read_bytes()), shortcuts=probe).to_json())
+    app = visit("data", section="health")
+    assert "The rate tells 'kick'." in text(app)
+    assert {metric.label: metric.value for metric in app.metric}["From file facts alone"] == "60.0 %"
+    [table] = app.dataframe
+    assert list(table.value["Mostly from"]) == ["sample rate", "–"]
+    assert any("DC offset" in item.proto.body and "no less without it" in item.proto.body for item in app.get("html"))

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, label_ranking_average_precision_score
 
-from samplemind_core.training import ranking
-from samplemind_core.training.ranking import average_precision, lwlrap, mean_average_precision, sigmoid
+from samplemind_core import ranking
+from samplemind_core.ranking import average_precision, lwlrap, mean_average_precision, sigmoid
 
 
 def random_labels(seed: int, num_clips: int = 60, num_classes: int = 7, *, ties: bool = False):

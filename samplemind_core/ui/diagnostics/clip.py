@@ -66,7 +66,7 @@ def _answers(picked: Picked, clip_id: int) -> None:
     from samplemind_core.charts.confidence import confidence_figure
     from samplemind_core.charts.labels import label_confidence_figure
     from samplemind_core.evaluation.calibration import tempered
-    from samplemind_core.training.ranking import sigmoid
+    from samplemind_core.ranking import sigmoid
 
     columns = st.columns(min(3, max(2, len(picked.models))))
     for place, model in enumerate(picked.models):

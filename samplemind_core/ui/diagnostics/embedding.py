@@ -188,8 +188,8 @@ def _grouped(picked: Picked, embeddings: Embeddings, colour: str) -> Grouped:
 def _by_answer(picked: Picked, checkpoint: Checkpoint, embeddings: Embeddings, label: str | None) -> Grouped:
     """Return the same for several labels: what is said of one label, or whether all labels are right."""
     from samplemind_core.data.dataset import multi_hot
+    from samplemind_core.ranking import sigmoid
     from samplemind_core.training.checkpoints import read_info
-    from samplemind_core.training.ranking import sigmoid
 
     named = sigmoid(embeddings.logits) >= np.array(read_info(workspace().root / checkpoint.path).thresholds)
     has = multi_hot([picked.clips[one].labels for one in embeddings.clip_ids.tolist()], embeddings.class_names) > 0

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import streamlit as st
 
-from samplemind_core.training.ranking import sigmoid
+from samplemind_core.ranking import sigmoid
 from samplemind_core.ui import parts, words
 from samplemind_core.ui.diagnostics.clip import closer
 from samplemind_core.ui.diagnostics.confusions import MAX_HEARD, Rows, heard

@@ -91,7 +91,7 @@ def _basis(count: int | None, least: int) -> str:
 @st.cache_resource(max_entries=32, show_spinner=False)
 def _curves(_picked: Picked, name: str, stamp: tuple[Any, ...]) -> list[ClassCurves]:
     from samplemind_core.evaluation.thresholds import class_curves
-    from samplemind_core.training.ranking import sigmoid
+    from samplemind_core.ranking import sigmoid
 
     judged = _picked.model(name).judged
     probs = sigmoid(judged.logits)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import streamlit as st
 
-from samplemind_core.training.ranking import sigmoid
+from samplemind_core.ranking import sigmoid
 from samplemind_core.ui import parts, words
 from samplemind_core.ui.diagnostics.picked import Picked, PickedModel
 from samplemind_core.ui.diagnostics.waiting import levels_are_there

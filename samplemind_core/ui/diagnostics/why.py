@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
+from samplemind_core.ranking import sigmoid
 from samplemind_core.store.records import joined
-from samplemind_core.training.ranking import sigmoid
 from samplemind_core.ui import parts, words
 from samplemind_core.ui.diagnostics.picked import Picked, PickedModel
 from samplemind_core.ui.state import choose, workspace
