@@ -61,13 +61,15 @@ def class_findings(clips: Sequence[Clip]) -> list[Finding]:
         (most, largest), (least, smallest) = counts.most_common()[0], counts.most_common()[-1]
         ratio = largest / smallest
         if ratio >= UNBALANCED:
+            several = any(clip.labels for clip in clips)
+            look = "the mean over labels and at each label" if several else "balanced accuracy and at each class"
             found.append(
                 Finding(
                     "unbalanced",
                     "warning" if ratio >= VERY_UNBALANCED else "note",
                     f"The largest class has {ratio:.0f} times the clips of the smallest",
                     f"'{printable(most)}' has {largest:,} clips, '{printable(least)}' {smallest:,}. A network leans "
-                    "towards large classes; look at balanced accuracy and at each class.",
+                    f"towards large classes; look at {look}.",
                     "keep",
                     subjects=(most, least),
                 )

@@ -30,6 +30,7 @@ from samplemind_core.data.findings import (
 )
 from samplemind_core.data.grouping import is_alone, propose_groups, sound_keys
 from samplemind_core.data.incoming import dataset_folder
+from samplemind_core.data.label_differences import label_difference_findings
 from samplemind_core.data.label_scores import label_table
 from samplemind_core.data.label_shortcuts import label_shortcut_findings, probe_label_shortcuts
 from samplemind_core.data.leakage import measure_leakage, summaries
@@ -130,6 +131,7 @@ def measure_health(
     if profiles is not None and dealt:
         known = profiles.of_rows(labelled)
         if dataset.multi_label:
+            findings += label_difference_findings(dealt, known)
             shortcuts = _label_shortcuts(dealt, twins, known, report)
             findings += label_shortcut_findings(shortcuts)
         else:
@@ -145,8 +147,8 @@ def measure_health(
             notes.append(f"Too few clips to look for shortcuts: {needed} needed.")
     if dataset.multi_label:
         notes.append(
-            "Samples have several labels here. Differences between classes and what a random split would flatter are "
-            "measured for one label per sample only, so they were left out."
+            "Samples have several labels here. What a random split would flatter is measured for one label per sample "
+            "only, so it was left out."
         )
     result = HealthReport(
         dataset_id=dataset.id,
