@@ -49,7 +49,7 @@ def main() -> None:
     if found.naive is None or found.safe is None or found.gap is None:
         raise SystemExit(found.sentence)
     for name, score in (("random by clip", found.naive), ("groups kept whole", found.safe)):
-        print(f"| {name} | {score.accuracy:.1%} | {score.low:.1%} to {score.high:.1%} |")
+        print(f"| {name} | {score.value:.1%} | {score.low:.1%} to {score.high:.1%} |")
     print(f"| difference, points | {100 * found.gap:.1f} | {100 * found.gap_low:.1f} to {100 * found.gap_high:.1f} |")  # type: ignore[operator]
     print(f"\n{arguments.repeats} cross-validations of each kind in {seconds:.1f} s. {found.sentence}")
 

@@ -22,6 +22,9 @@ ONE_CLASS_CLIPS = 5
 LARGE_ETA2 = 0.14
 """Share of variance between classes from which a difference is large (J. Cohen, "Statistical Power Analysis", 1988)."""
 
+LEAST_DB = 1.0
+"""Difference of median levels below which nothing is said: collections that were normalised differ by rounding."""
+
 LARGE_V = 0.3
 MAX_P = 0.01
 _EXAMPLES = 5
@@ -127,19 +130,20 @@ def difference_findings(clips: Sequence[Clip], profiles: Profiles) -> list[Findi
             str(name): float(np.median(profiles.peak_db[heard & (labels == name)])) for name in np.unique(labels[heard])
         }
         loud, soft = max(medians, key=lambda name: medians[name]), min(medians, key=lambda name: medians[name])
-        found.append(
-            Finding(
-                "level_differs",
-                "note",
-                "Levels differ between classes",
-                f"{eta2:.0%} of the variance of peak levels lies between classes: '{printable(loud)}' peaks at "
-                f"{medians[loud]:.1f} dB, '{printable(soft)}' at {medians[soft]:.1f} dB (medians). The spectrogram is "
-                "taken relative to each clip's own maximum, so a network does not hear the level itself, but it may "
-                "hear the noise under soft recordings.",
-                "keep",
-                subjects=tuple(sorted(medians, key=lambda name: -medians[name])),
+        if medians[loud] - medians[soft] >= LEAST_DB:
+            found.append(
+                Finding(
+                    "level_differs",
+                    "note",
+                    "Levels differ between classes",
+                    f"{eta2:.0%} of the variance of peak levels lies between classes: '{printable(loud)}' peaks at "
+                    f"{medians[loud]:.1f} dB, '{printable(soft)}' at {medians[soft]:.1f} dB (medians). The spectrogram "
+                    "is taken relative to each clip's own maximum, so a network does not hear the level itself, but it "
+                    "may hear the noise under soft recordings.",
+                    "keep",
+                    subjects=tuple(sorted(medians, key=lambda name: -medians[name])),
+                )
             )
-        )
     return found
 
 
@@ -169,10 +173,11 @@ def variance_share(values: NDArray[np.float64], labels: NDArray[Any]) -> tuple[f
     if len(kinds) < 2 or len(values) <= len(kinds):
         return 0.0, 1.0
     counts = np.bincount(of)
-    means = np.bincount(of, values) / counts
-    between = float((counts * np.square(means - values.mean())).sum())
-    total = float(np.square(values - values.mean()).sum())
-    if total <= 0:
+    scale = float(np.abs(values).max())
+    values = values - values.mean()
+    between = float((counts * np.square(np.bincount(of, values) / counts)).sum())
+    total = float(np.square(values).sum())
+    if total <= len(values) * (1e-9 * scale) ** 2:  # values that are equal but for rounding
         return 0.0, 1.0
     first, second = len(kinds) - 1, len(values) - len(kinds)
     ratio = (between / first) / max((total - between) / second, 1e-300)

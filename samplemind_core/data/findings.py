@@ -143,6 +143,37 @@ class Score(Record):
     high: float
     repeats: int
 
+    @property
+    def value(self) -> float:
+        """The accuracy."""
+        return self.accuracy
+
+
+@dataclass(frozen=True, slots=True)
+class LabelScore(Record):
+    """What :class:`Score` is where clips have several labels: a cross-validated mean average precision.
+
+    Parameters
+    ----------
+    mean_ap, low, high : float
+        Over labels, with its 95 % interval, as fractions.
+    repeats : int
+        How often it was measured.
+    num_labels : int
+        Labels that have clips and sources enough to be judged.
+    """
+
+    mean_ap: float
+    low: float
+    high: float
+    repeats: int
+    num_labels: int
+
+    @property
+    def value(self) -> float:
+        """The mean average precision."""
+        return self.mean_ap
+
 
 @dataclass(frozen=True, slots=True)
 class Leakage(Record):
@@ -156,8 +187,8 @@ class Leakage(Record):
         Test clips that hold the same sound as a training clip.
     mates_in_train : tuple of int
         Test clips of a source that also has training clips.
-    naive, safe : Score or None
-        Cross-validated accuracy of a quick baseline with folds dealt at random by clip, and with groups
+    naive, safe : Score, LabelScore or None
+        What a quick baseline gets in cross-validation with folds dealt at random by clip, and with groups
         kept whole; None where it could not be measured.
     gap, gap_low, gap_high : float or None
         How much the random split flatters, with a 95 % interval, clip by clip.
@@ -170,8 +201,8 @@ class Leakage(Record):
     num_test: int
     twins_in_train: tuple[int, ...]
     mates_in_train: tuple[int, ...]
-    naive: Score | None
-    safe: Score | None
+    naive: Score | LabelScore | None
+    safe: Score | LabelScore | None
     gap: float | None
     gap_low: float | None
     gap_high: float | None

@@ -145,11 +145,6 @@ def measure_health(
                 else "two classes with ten clips each are"
             )
             notes.append(f"Too few clips to look for shortcuts: {needed} needed.")
-    if dataset.multi_label:
-        notes.append(
-            "Samples have several labels here. What a random split would flatter is measured for one label per sample "
-            "only, so it was left out."
-        )
     result = HealthReport(
         dataset_id=dataset.id,
         state=state_of(clips),
@@ -293,8 +288,6 @@ def _leakage(
         return None
     config = usual_features(dataset)
     features: NDArray[np.float32] | None = None
-    if dataset.multi_label:  # the baseline names one class per clip
-        return measure_leakage(clips, twins, None)
     try:
         log_mel = feature_cache(root, store, dataset, config, partial(report))
         features = summaries(log_mel, np.array([clip.row for clip in clips], dtype=np.int64))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from samplemind_core.data.balance import LARGE_ETA2, LARGE_V, MAX_P, SMALL_CLASS, association, variance_share
+from samplemind_core.data.balance import LARGE_ETA2, LARGE_V, LEAST_DB, MAX_P, SMALL_CLASS, association, variance_share
 from samplemind_core.data.findings import Finding
 from samplemind_core.data.grouping import clip_id
 from samplemind_core.data.label_scores import Floats, label_table
@@ -104,6 +104,8 @@ def _by_level(
     if share < LARGE_ETA2 or p_value >= limit:
         return None
     mine, others = float(np.median(peaks[heard & having])), float(np.median(peaks[heard & ~having]))
+    if abs(mine - others) < LEAST_DB:
+        return None
     words = (
         f"Clips with {quoted([name])} peak at {mine:.1f} dB, the others at {others:.1f} dB (medians; {share:.0%} of "
         "the variance)"

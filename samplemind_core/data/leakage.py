@@ -14,8 +14,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from samplemind_core.data.findings import Leakage, Score, Twin
+from samplemind_core.data.findings import LabelScore, Leakage, Score, Twin
 from samplemind_core.data.grouping import is_alone, sound_keys
+from samplemind_core.data.label_leakage import compare_splits, labels_to_judge
+from samplemind_core.data.label_scores import label_table
 from samplemind_core.data.sources import counted
 from samplemind_core.data.split import merge_groups
 from samplemind_core.store.records import Clip
@@ -94,7 +96,9 @@ def measure_leakage(
     mates = tuple(
         clip.id for clip, _ in test if clip.id is not None and not is_alone(clip) and clip.source in train_sources
     )
-    naive = safe = None
+    naive: Score | LabelScore | None = None
+    safe: Score | LabelScore | None = None
+    baseline = BASELINE
     gap: tuple[float, float, float] | None = None
     reason = ""
     groups = merge_groups([None if is_alone(clip) else clip.source for clip in clips], keys)
@@ -104,6 +108,17 @@ def measure_leakage(
         reason = "There are too few sources for an honest split to compare with."
     elif len(np.unique(groups)) == len(clips):
         reason = "No two clips share a source or a sound, so a random split is as honest as any."
+    elif any(clip.labels for clip in clips):
+        baseline = f"{BASELINE}, with an answer for each label"
+        rows = _part(groups, seed)
+        groups, truth = np.unique(groups[rows], return_inverse=True)[1], label_table(clips)[1][rows]
+        judged = labels_to_judge(truth, groups)
+        if len(judged):
+            naive, safe, gap = compare_splits(
+                features[rows], truth[:, judged], groups, repeats=repeats, seed=seed, progress=progress
+            )
+        else:
+            reason = "No label has enough clips and sources to compare splits by."
     else:
         labels = np.unique([clip.label for clip in clips], return_inverse=True)[1].astype(np.int64)
         naive, safe, gap = _compare(features, labels, groups, repeats, seed, progress)
@@ -116,7 +131,7 @@ def measure_leakage(
         gap=None if gap is None else gap[0],
         gap_low=None if gap is None else gap[1],
         gap_high=None if gap is None else gap[2],
-        baseline=BASELINE,
+        baseline=baseline,
         sentence=_sentence(len(test), len(twins_in_train), len(mates), naive, safe, gap, reason),
     )
 
@@ -189,8 +204,8 @@ def _sentence(
     num_test: int,
     num_twins: int,
     num_mates: int,
-    naive: Score | None,
-    safe: Score | None,
+    naive: Score | LabelScore | None,
+    safe: Score | LabelScore | None,
     gap: tuple[float, float, float] | None,
     reason: str,
 ) -> str:
@@ -202,13 +217,15 @@ def _sentence(
     if naive is None or safe is None or gap is None:
         return f"{first} {reason}".strip()
     points = 100 * gap[0]
+    what = "accuracy" if isinstance(naive, Score) else "mean average precision"
     if gap[1] > 0:
-        second = f"a random split would overstate accuracy by about {points:.0f} points"
+        second = f"a random split would overstate {what} by about {points:.0f} points"
     elif gap[2] < 0:
         second = "a random split would not flatter"
     else:
         second = "whether a random split would flatter cannot be told from this many clips"
+    of = "" if isinstance(naive, Score) or gap[1] > 0 else f" {what}"
     return (
-        f"{first} With a quick baseline, {second}: {naive.accuracy:.1%} at random against {safe.accuracy:.1%} with "
+        f"{first} With a quick baseline, {second}: {naive.value:.1%}{of} at random against {safe.value:.1%} with "
         "groups kept whole."
     )

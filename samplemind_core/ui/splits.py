@@ -13,7 +13,7 @@ from samplemind_core.ui import parts, words
 from samplemind_core.ui.state import error_boundary, owner, theme, workspace
 
 if TYPE_CHECKING:
-    from samplemind_core.data.findings import Leakage, ProposedGroup, Score
+    from samplemind_core.data.findings import LabelScore, Leakage, ProposedGroup, Score
     from samplemind_core.data.review import Review
 
 SPLIT_WORDS = {"train": "train", "val": "validation", "test": "test"}
@@ -42,6 +42,8 @@ def show_splits(dataset: Dataset, found: Review | None) -> None:
 
 
 def _leakage(found: Review | None) -> None:
+    from samplemind_core.data.findings import LabelScore
+
     leakage = found.report.leakage if found else None
     parts.section("How much the test set is known from training")
     if leakage is None or found is None:
@@ -53,24 +55,27 @@ def _leakage(found: Review | None) -> None:
     with st.grid(4, min_column_width=150):
         _share("Twins in training", len(leakage.twins_in_train), leakage, "whose very sound is also in training")
         _share("Pack-mates in training", len(leakage.mates_in_train), leakage, "of a source that is also in training")
+        several = isinstance(leakage.naive, LabelScore)
         if leakage.naive or leakage.safe:
-            _score("Accuracy, random split", leakage.naive)
-            _score("Accuracy, sources kept whole", leakage.safe)
+            what = "mAP" if several else "Accuracy"
+            _score(f"{what}, random split", leakage.naive)
+            _score(f"{what}, sources kept whole", leakage.safe)
     if leakage.naive or leakage.safe:
-        st.caption(f"Both accuracies are those of a quick baseline: {parts.safe(leakage.baseline)}.")
+        what = "mAP (mean average precision)" if several else "accuracy"
+        st.caption(f"Both are the {what} of a quick baseline: {parts.safe(leakage.baseline)}.")
 
 
 def _share(label: str, number: int, leakage: Leakage, meaning: str) -> None:
     st.metric(label, f"{number:,}", border=True, help=f"Test samples {meaning}, of {leakage.num_test:,}.")
 
 
-def _score(label: str, score: Score | None) -> None:
+def _score(label: str, score: Score | LabelScore | None) -> None:
     if score is None:
         st.metric(label, "–", border=True)
         return
     spread = f"95 % interval of the mean {words.percent(score.low)} to {words.percent(score.high)}"
     times = words.plural(score.repeats, "split")
-    st.metric(label, words.percent(score.accuracy), border=True, help=f"{spread}, from {times}.")
+    st.metric(label, words.percent(score.value), border=True, help=f"{spread}, from {times}.")
 
 
 # -- sources -------------------------------------------------------------------------------------

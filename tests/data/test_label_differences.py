@@ -57,6 +57,12 @@ def test_a_label_that_is_louder_is_found_with_its_clips() -> None:
     assert "Clips with 'kick' peak at -1.3 dB" in found.explanation
 
 
+def test_normalised_levels_are_no_finding() -> None:
+    clips, truth, facts = layered()
+    facts["peak"] = np.where(truth[:, 1], 0.9, 0.8995)
+    assert "level_differs" not in findings(clips, facts)
+
+
 def test_a_label_of_few_clips_tells_nothing() -> None:
     clips, _, facts = layered()
     for row in range(6):

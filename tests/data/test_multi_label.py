@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from samplemind_core.config import build_config
-from samplemind_core.data.findings import LabelShortcuts
+from samplemind_core.data.findings import LabelScore, LabelShortcuts
 from samplemind_core.data.importer import import_dataset
 from samplemind_core.data.manifests import read_manifest
 from samplemind_core.data.sources import Found, ImportOptions
@@ -176,13 +176,15 @@ def test_a_new_split_spreads_labels_too(space):
     assert {clip.split for clip in space.clips("tagged")} == {"train", "val", "test"}
 
 
-def test_a_health_report_says_what_it_left_out(space):
+def test_a_health_report_knows_several_labels(space):
     found = space.health("tagged")
     assert isinstance(found.shortcuts, LabelShortcuts)
     assert {guess.label for guess in found.shortcuts.labels} <= set(space.dataset("tagged").class_names)
     assert found.leakage is not None
-    assert found.leakage.naive is None
-    assert any("several labels" in note for note in found.notes)
+    assert isinstance(found.leakage.naive, LabelScore)
+    assert "mean average precision" in found.leakage.sentence
+    assert not any("several labels" in note for note in found.notes)
+    assert space.stored_health("tagged") == found
     assert found.facts["classes"] == 4
 
 

@@ -139,6 +139,8 @@ def test_differences_between_classes_are_told_by_their_size() -> None:
     assert set(found) == {"sample_rate_differs", "level_differs"}
     assert "snare 48,000 Hz" in found["sample_rate_differs"].explanation
     assert found["level_differs"].subjects == ("kick", "snare")
+    normalised = profiles(*({"peak": (0.9, 0.8995)[number % 2]} for number in range(60)))
+    assert difference_findings(clips, normalised) == []
 
 
 def test_effect_sizes_agree_with_scipy() -> None:
@@ -155,3 +157,4 @@ def test_effect_sizes_agree_with_scipy() -> None:
     assert association(labels, labels)[0] == pytest.approx(1.0, abs=0.01)
     assert association(np.zeros(5), values[:5]) == (0.0, 1.0)
     assert variance_share(np.ones(9), np.arange(9) % 2) == (0.0, 1.0)
+    assert variance_share(np.full(97, -0.915149), np.arange(97) % 3) == (0.0, 1.0)  # whose mean is rounded

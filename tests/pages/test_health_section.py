@@ -10,6 +10,7 @@ from samplemind_core.data.findings import (
     Finding,
     HealthReport,
     LabelGuess,
+    LabelScore,
     LabelShortcuts,
     Leakage,
     ProposedGroup,
@@ -158,3 +159,15 @@ def test_labels_that_can_be_guessed_without_listening_are_listed(visit, checked)
     [table] = app.dataframe
     assert list(table.value["Mostly from"]) == ["sample rate", "–"]
     assert any("DC offset" in item.proto.body and "no less without it" in item.proto.body for item in app.get("html"))
+
+
+def test_leakage_of_several_labels_stands_beside_the_split(visit, checked):
+    folder = dataset_folder(checked.root, "d1") / "health"
+    [file] = folder.iterdir()
+    report = HealthReport.from_json(file.read_bytes())
+    scores = {"naive": LabelScore(0.81, 0.8, 0.82, 3, 4), "safe": LabelScore(0.74, 0.7, 0.78, 3, 4)}
+    file.write_bytes(replace(report, leakage=replace(report.leakage, **scores)).to_json())
+    app = visit("data", section="splits")
+    values = {metric.label: metric.value for metric in app.metric}
+    assert (values["mAP, random split"], values["mAP, sources kept whole"]) == ("81.0 %", "74.0 %")
+    assert "Both are the mAP (mean average precision) of a quick baseline" in text(app)
