@@ -76,6 +76,11 @@ class Settings(BaseSettings):
     worker: Literal["auto", "external"] = Field(
         "auto", description="auto starts a worker when a run is queued; external expects one to be running."
     )
+    listeners: Annotated[int, Field(ge=0, le=64)] | None = Field(
+        None,
+        description="Processes that decode where thousands of files wait; 0 or 1 leaves the work to threads of one "
+        "process, empty means one for each core, up to four.",
+    )
     lease_s: Annotated[float, Field(ge=1.0, le=3_600.0)] = Field(
         15.0, description="Seconds without a heartbeat after which a run counts as interrupted."
     )

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from samplemind_core.errors import UnreadableAudioError
+from samplemind_core.settings import Settings
 
 Item = TypeVar("Item")
 Heard = TypeVar("Heard")
@@ -300,11 +301,18 @@ _shared_lock = threading.Lock()
 
 
 def listeners() -> Listeners:
-    """Return the processes that all work in this one shares."""
+    """Return the processes that all work in this one shares, as many as the settings of the machine allow.
+
+    Raises
+    ------
+    ConfigError
+        If these cannot be used.
+    """
     global _shared
     with _shared_lock:
         if _shared is None:
-            _shared = Listeners()
+            allowed = Settings.from_environment().listeners
+            _shared = Listeners(NUM_PROCESSES if allowed is None else allowed)
         return _shared
 
 

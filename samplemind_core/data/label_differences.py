@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from samplemind_core.audio.decode import printable
 from samplemind_core.data.balance import LARGE_ETA2, LARGE_V, LEAST_DB, MAX_P, SMALL_CLASS, association, variance_share
 from samplemind_core.data.findings import Finding
 from samplemind_core.data.grouping import clip_id
@@ -59,7 +60,7 @@ def label_difference_findings(clips: Sequence[Clip], profiles: Profiles) -> list
                 "sample_rate_differs",
                 "warning",
                 f"{counted(len(by_rate), 'label')} {_go(by_rate)} with a sample rate",
-                f"{_listed(by_rate)}. A network can tell it by where the treble ends. Bring clips of "
+                f"{_listed(by_rate)}. A network can name such clips by where their treble ends. Bring clips of "
                 "other rates, or resample all of them to the lowest one.",
                 "keep",
                 *_behind(clips, by_rate, lambda row: f"{rates[row]:,} Hz"),
@@ -124,7 +125,7 @@ def _behind(
             label_of.setdefault(row, one.label)
     return (
         tuple(clip_id(clips[row]) for row in label_of),
-        tuple(f"{measured(row)}, with {quoted([label])}" for row, label in label_of.items()),
+        tuple(measured(row) + f" ({printable(label)})" * (len(found) > 1) for row, label in label_of.items()),
     )
 
 

@@ -57,9 +57,8 @@ def _leakage(found: Review | None) -> None:
         _share("Pack-mates in training", len(leakage.mates_in_train), leakage, "of a source that is also in training")
         several = isinstance(leakage.naive, LabelScore)
         if leakage.naive or leakage.safe:
-            what = "mAP" if several else "Accuracy"
-            _score(f"{what}, random split", leakage.naive)
-            _score(f"{what}, sources kept whole", leakage.safe)
+            _score("mAP, random split" if several else "Accuracy, random split", leakage.naive)
+            _score("mAP, sources whole" if several else "Accuracy, sources kept whole", leakage.safe)
     if leakage.naive or leakage.safe:
         what = "mAP (mean average precision)" if several else "accuracy"
         st.caption(f"Both are the {what} of a quick baseline: {parts.safe(leakage.baseline)}.")

@@ -84,6 +84,6 @@ def _several(probe: LabelShortcuts) -> None:
 
 def _metrics(score: float, meaning: str, chance: float, guessing: str, p_value: float) -> None:
     with st.grid(3, min_column_width=140):
-        st.metric("From file facts alone", words.percent(score), border=True, help=meaning)
+        st.metric("File facts alone", words.percent(score), border=True, help=meaning)
         st.metric("By guessing", words.percent(chance), border=True, help=guessing)
         st.metric("p-value", f"{p_value:.3f}", border=True, help="Against shuffled labels.")

@@ -16,6 +16,7 @@ from samplemind_core.audio.listeners import Listeners
 from samplemind_core.config import FeatureConfig
 from samplemind_core.data.reading import Workbench
 from samplemind_core.data.sources import Candidate
+from samplemind_core.errors import ConfigError
 from samplemind_core.inference.hearing import Heard, hear, lost
 from samplemind_core.settings import Limits
 from tests.waiting import wait_until
@@ -145,3 +146,27 @@ def test_where_no_process_can_start_threads_do_the_work(monkeypatch: pytest.Monk
     pool.close()
     heard: list[Heard] = pool.each(partial(hear, features=FEATURES, limits=Limits()), [Path("none.wav")] * 2, lost)
     assert all(one.error for one in heard)
+
+
+@pytest.mark.parametrize(("allowed", "count", "starts"), [("", module.NUM_PROCESSES, None), ("7", 7, True),
+                                                           ("1", 1, False), ("0", 0, False)])  # fmt: skip
+def test_a_setting_says_how_many_there_are(
+    monkeypatch: pytest.MonkeyPatch, allowed: str, count: int, starts: bool | None
+) -> None:
+    monkeypatch.setenv("SAMPLEMIND_LISTENERS", allowed)
+    monkeypatch.setattr(module, "_shared", None)
+    started: list[int] = []
+    monkeypatch.setattr(Listeners, "start", lambda pool: started.append(pool.count))
+    pool = module.listeners()
+    assert pool.count == count
+    with pool.at_work(module.MANY) as processes:
+        assert processes.each(eval, ["1 + 1", "2"], str) == [2, 2]
+    if starts is not None:
+        assert started == [count] * starts
+
+
+def test_a_number_of_processes_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAMPLEMIND_LISTENERS", "many")
+    monkeypatch.setattr(module, "_shared", None)
+    with pytest.raises(ConfigError, match="SAMPLEMIND_LISTENERS"):
+        module.listeners()

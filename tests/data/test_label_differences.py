@@ -43,8 +43,18 @@ def test_a_label_tied_to_a_sample_rate_is_found_with_its_clips() -> None:
     assert (found.kind, found.severity, found.subjects) == ("sample_rate_differs", "warning", ("noise",))
     assert found.title == "1 label goes with a sample rate"
     assert found.clips == tuple(int(row) + 1 for row in np.flatnonzero(truth[:, 2])[1:])
-    assert found.evidence_of(found.clips[0]) == "48,000 Hz, with 'noise'"
+    assert found.evidence_of(found.clips[0]) == "48,000 Hz"
     assert "of the clips with 'noise' have 48,000 Hz, of the others 0%" in found.explanation
+
+
+def test_clips_behind_several_labels_say_whose_they_are() -> None:
+    clips, truth, facts = layered()
+    facts["sample_rate_hz"] = np.select([truth[:, 2], truth[:, 1]], [96_000, 48_000], 44_100)
+    [found] = findings(clips, facts).values()
+    assert found.title == "2 labels go with a sample rate"
+    assert found.subjects == ("noise", "kick")
+    assert len(set(found.clips)) == len(found.clips) == len(found.evidence)
+    assert set(found.evidence) == {"96,000 Hz (noise)", "48,000 Hz (kick)"}
 
 
 def test_a_label_that_is_louder_is_found_with_its_clips() -> None:

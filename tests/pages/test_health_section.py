@@ -155,7 +155,7 @@ def test_labels_that_can_be_guessed_without_listening_are_listed(visit, checked)
     file.write_bytes(replace(HealthReport.from_json(file.read_bytes()), shortcuts=probe).to_json())
     app = visit("data", section="health")
     assert "The rate tells 'kick'." in text(app)
-    assert {metric.label: metric.value for metric in app.metric}["From file facts alone"] == "60.0 %"
+    assert {metric.label: metric.value for metric in app.metric}["File facts alone"] == "60.0 %"
     [table] = app.dataframe
     assert list(table.value["Mostly from"]) == ["sample rate", "–"]
     assert any("DC offset" in item.proto.body and "no less without it" in item.proto.body for item in app.get("html"))
@@ -169,5 +169,5 @@ def test_leakage_of_several_labels_stands_beside_the_split(visit, checked):
     file.write_bytes(replace(report, leakage=replace(report.leakage, **scores)).to_json())
     app = visit("data", section="splits")
     values = {metric.label: metric.value for metric in app.metric}
-    assert (values["mAP, random split"], values["mAP, sources kept whole"]) == ("81.0 %", "74.0 %")
+    assert (values["mAP, random split"], values["mAP, sources whole"]) == ("81.0 %", "74.0 %")
     assert "Both are the mAP (mean average precision) of a quick baseline" in text(app)
