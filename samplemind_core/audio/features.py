@@ -116,21 +116,27 @@ class LogMel(nn.Module):
         if length == 0:
             return torch.zeros(self.filters.shape[0], frames)
         active = min(frames, (length + n_fft // 2 - 1) // hop + 1)
-        padded = torch.zeros((active - 1) * hop + n_fft, dtype=torch.float64)
+        padded = np.zeros((active - 1) * hop + n_fft)
         held = min(length, len(padded) - n_fft // 2)
-        padded.numpy()[n_fft // 2 : n_fft // 2 + held] = clip[:held]
+        padded[n_fft // 2 : n_fft // 2 + held] = clip[:held]
         # A float32 FFT leaves a noise floor some 130 dB below a pure tone, which lifts quiet bands
         # by hundredths of a dB; librosa transforms in float64.
-        spectrum = torch.fft.rfft(padded.unfold(0, n_fft, hop) * self._window)
+        spectrum = torch.fft.rfft(torch.from_numpy(padded).unfold(0, n_fft, hop) * self._window)
         squares = torch.view_as_real(spectrum).numpy()  # as plain numbers, which are squared several times as fast
         np.square(squares, out=squares)
         power = np.empty(squares.shape[:2], np.float32)
         np.add(squares[..., 0], squares[..., 1], out=power, casting="same_kind")  # in float64, rounded once
-        level = _level_db(torch.from_numpy(self._sparse @ np.ascontiguousarray(power.T)))
+        level = self._sparse @ np.ascontiguousarray(power.T)
+        np.maximum(level, AMIN, out=level)
+        np.log10(level, out=level)
+        level *= 10.0
+        loudest = level.max()
+        level -= loudest
         # The power of frames without signal is 0, which counts as AMIN and is no clip's maximum.
-        log_mel = torch.full((len(level), frames), _FLOOR_DB)
-        log_mel[:, :active] = level
-        return (log_mel - level.max()).clamp_(min=-self.config.top_db)
+        silence_db = max(10.0 * math.log10(AMIN) - float(loudest), -self.config.top_db)
+        log_mel = np.full((len(level), frames), silence_db, np.float32)
+        np.maximum(level, -self.config.top_db, out=log_mel[:, :active])
+        return torch.from_numpy(log_mel)
 
 
 @lru_cache(maxsize=4)
@@ -142,6 +148,8 @@ def front_end(config: FeatureConfig) -> LogMel:
 def _sounding_end(samples: NDArray[np.float32]) -> int:
     """Return the number of samples up to the last that is not zero, looking from the end."""
     end = len(samples)
+    if end and samples[-1]:
+        return end
     while end > 0:
         start = max(0, end - _TAIL_SAMPLES)
         found = np.flatnonzero(samples[start:end])
@@ -176,9 +184,6 @@ def power_to_db(power: Tensor, top_db: float) -> Tensor:
 
 def _level_db(power: Tensor) -> Tensor:
     return 10.0 * power.clamp(min=AMIN).log10()
-
-
-_FLOOR_DB = float(_level_db(torch.zeros(1)))
 
 
 def mel_filters(config: FeatureConfig) -> NDArray[np.float32]:

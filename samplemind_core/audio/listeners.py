@@ -21,11 +21,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 from samplemind_core.errors import UnreadableAudioError
 from samplemind_core.settings import Settings
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 Item = TypeVar("Item")
 Heard = TypeVar("Heard")
@@ -33,7 +39,7 @@ Heard = TypeVar("Heard")
 MANY = 2_000
 """Files from which on the start of processes is worth its seconds."""
 
-CHUNK = 8
+CHUNK = 16
 """Files given to a process at a time: fewer are mostly messages, more are work that a stop waits for."""
 
 IDLE_S = 60.0
@@ -46,7 +52,10 @@ NUM_PROCESSES = min(4, os.cpu_count() or 2)
 """One for each core; with more than four, whoever collects what they heard has too much to do."""
 
 NUM_THREADS = max(2, NUM_PROCESSES)
-"""Threads that give work to the processes, or do it where there are none."""
+"""Threads that do the work where there are no processes."""
+
+_PIPE_BYTES = 1 << 20
+"""What a pipe holds at most on Linux without more rights; a part of the work with its results is a fifth of it."""
 
 
 def lost_error(name: str) -> UnreadableAudioError:
@@ -84,30 +93,30 @@ class _Listener:
             stdout=subprocess.PIPE,
             env=environment,
         )
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None and hasattr(fcntl, "F_SETPIPE_SZ"):
+                # Through the usual 64 KiB a message goes in pieces, and either side waits for the other at each.
+                with suppress(OSError):
+                    fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
-    def ask(self, function: Callable[[Item], Heard], items: Sequence[Item]) -> list[Heard]:
-        """Return what a function of a module says of each item, or raise what it raised."""
+    def ask(self, work: bytes) -> bytes:
+        """Return the answer to a piece of work, both as they travel."""
         assert self.process.stdin is not None
-        # A message in a message: the process stays in step even where it cannot make sense of the inner one.
-        work = pickle.dumps((function, list(items)), protocol=pickle.HIGHEST_PROTOCOL)
         try:
+            # A message in a message: the process stays in step even where it cannot make sense of the inner one.
             pickle.dump(work, self.process.stdin, protocol=pickle.HIGHEST_PROTOCOL)
             self.process.stdin.flush()
         except OSError as error:
             raise _DiedError from error
-        done, value = self.answer()
-        if not done:
-            raise value
-        return cast("list[Heard]", value)
+        return self.answer()
 
-    def answer(self) -> tuple[bool, Any]:
-        """Return the next message: whether work was done, and its results or the exception."""
+    def answer(self) -> bytes:
+        """Return the next message, as it travels: whether work was done, and its results or the exception."""
         assert self.process.stdout is not None
         try:
-            message = pickle.load(self.process.stdout)  # noqa: S301 - of our own process
+            return cast("bytes", pickle.load(self.process.stdout))  # noqa: S301 - of our own process
         except (OSError, EOFError, pickle.UnpicklingError, ValueError) as error:  # ValueError: closed meanwhile
             raise _DiedError from error
-        return cast("tuple[bool, Any]", pickle.loads(message))  # noqa: S301
 
     def end(self) -> None:
         """End the process, whatever it is doing."""
@@ -180,15 +189,34 @@ class Listeners:
                     self._timer.daemon = True
                     self._timer.start()
 
+    @property
+    def num_threads(self) -> int:
+        """How many threads make the most of what there is.
+
+        Where processes work, one more has the next part ready for whichever of them is done first.
+        """
+        with self._lock:
+            return self.count + 1 if self._all or self._starting else NUM_THREADS
+
     def each(
         self, function: Callable[[Item], Heard], items: Sequence[Item], lost: Callable[[Item], Heard]
     ) -> list[Heard]:
-        """Return ``function(item)`` of each item, by a process that is free or by this thread.
+        """Return ``function(item)`` of each item; for the rest as :meth:`together`."""
+        return self.together(partial(one_by_one, function), items, lost)
+
+    def together(
+        self,
+        function: Callable[[Sequence[Item]], list[Heard]],
+        items: Sequence[Item],
+        lost: Callable[[Item], Heard],
+    ) -> list[Heard]:
+        """Return ``function(items)``, one result for each, by a process or, as long as they start, by this thread.
 
         Parameters
         ----------
         function : callable
-            Of a module, or a partial of one; it, the items and the results must be picklable.
+            Of a module, or a partial of one; it, the items and the results must be picklable. What it
+            says of an item must not depend on the others.
         items : sequence
         lost : callable
             Gives the result of an item that ended two processes.
@@ -200,7 +228,7 @@ class Listeners:
         """
         listener = self._take() if len(items) > 1 else None
         if listener is None:
-            return [function(item) for item in items]
+            return function(items)
         try:
             return self._asked(listener, function, items)
         except _DiedError:
@@ -221,43 +249,56 @@ class Listeners:
         for listener in ended:
             listener.end()
 
-    def _asked(self, listener: _Listener, function: Callable[[Item], Heard], items: Sequence[Item]) -> list[Heard]:
+    def _asked(
+        self, listener: _Listener, function: Callable[[Sequence[Item]], list[Heard]], items: Sequence[Item]
+    ) -> list[Heard]:
         try:
-            results = listener.ask(function, items)
+            message = listener.ask(pickle.dumps((function, list(items)), protocol=pickle.HIGHEST_PROTOCOL))
         except _DiedError:
             self._bury(listener)
             raise
         except BaseException:
             self._give_back(listener)
             raise
-        self._give_back(listener)
-        return results
+        self._give_back(listener)  # which goes on while this thread unpacks
+        done, value = pickle.loads(message)  # noqa: S301 - of our own process
+        if not done:
+            raise value
+        return cast("list[Heard]", value)
 
-    def _again(self, function: Callable[[Item], Heard], item: Item, lost: Callable[[Item], Heard]) -> Heard:
+    def _again(
+        self, function: Callable[[Sequence[Item]], list[Heard]], item: Item, lost: Callable[[Item], Heard]
+    ) -> Heard:
         self.start()
         listener = self._take_next()
         if listener is None:
-            return function(item)
+            return function([item])[0]
         try:
             return self._asked(listener, function, [item])[0]
         except _DiedError:
             return lost(item)
 
-    def _take(self, timeout_s: float = 0.0) -> _Listener | None:
-        try:
-            return self._free.get(block=timeout_s > 0, timeout=timeout_s or None)
-        except queue.Empty:
-            return None
+    def _take(self) -> _Listener | None:
+        """Return a process that is free, or the next one where all are ready; None as long as some are missing."""
+        while True:
+            try:
+                return self._free.get_nowait()
+            except queue.Empty:
+                if self.num_ready < self.count:
+                    return None
+            with suppress(queue.Empty):
+                return self._free.get(timeout=0.1)
 
     def _take_next(self) -> _Listener | None:
         """Return a process as soon as one is free; None if none can be started."""
         deadline = time.monotonic() + START_S
-        while (listener := self._take(0.1)) is None:
+        while True:
+            with suppress(queue.Empty):
+                return self._free.get(timeout=0.1)
             with self._lock:
                 hopeless = not self._all and not self._starting
             if hopeless or time.monotonic() > deadline:
                 return None
-        return listener
 
     def _give_back(self, listener: _Listener) -> None:
         with self._lock:
@@ -279,7 +320,7 @@ class Listeners:
         ready = False
         if listener is not None:
             with suppress(_DiedError):
-                ready = listener.answer()[0]
+                ready = bool(listener.answer())
         with self._lock:
             self._starting -= 1
             ready = ready and ended == self._ended
@@ -294,6 +335,11 @@ class Listeners:
             if self._users:
                 return
         self.close()
+
+
+def one_by_one(function: Callable[[Item], Heard], items: Sequence[Item]) -> list[Heard]:
+    """Return ``function(item)`` of each item."""
+    return [function(item) for item in items]
 
 
 _shared: Listeners | None = None

@@ -30,7 +30,7 @@ def main() -> None:
             work = pickle.load(sys.stdin.buffer)  # noqa: S301 - of whoever started this
             try:
                 function, items = pickle.loads(work)  # noqa: S301
-                results = [function(item) for item in items]
+                results = function(items)
             except Exception as error:
                 _reply(replies, False, error)  # raised again where the work was asked for
             else:

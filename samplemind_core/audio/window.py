@@ -69,6 +69,11 @@ def crop_window(waveform: NDArray[np.floating[Any]], config: FeatureConfig) -> t
     return samples[start : start + size], start
 
 
+def detached(window: NDArray[np.float32], waveform: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return a window that may wait without holding on to a waveform that is much longer."""
+    return window.copy() if 2 * len(window) < len(waveform) else window
+
+
 def onset(samples: NDArray[np.float32], sample_rate_hz: int) -> int:
     """Return where a sound (T,) begins: 5 ms before the first sample within 40 dB of its peak; 0 if it is silent.
 

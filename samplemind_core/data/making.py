@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from samplemind_core.audio.decode import AudioInfo, decode
+import numpy as np
+from numpy.typing import NDArray
+
+from samplemind_core.audio.decode import AudioInfo, decode_all
 from samplemind_core.audio.listeners import lost_error
-from samplemind_core.audio.window import crop_window
+from samplemind_core.audio.window import crop_window, detached
 from samplemind_core.config import FeatureConfig
 from samplemind_core.errors import AudioError
 from samplemind_core.settings import Limits
@@ -42,23 +46,37 @@ Outcome = tuple[Reading, bytes]
 """What became of a file, and its spectrogram (float16) where it became a clip."""
 
 
-def make_clip(file: RawFile, *, folder: str, features: FeatureConfig, limits: Limits) -> Outcome:
-    """Decode and check a file, and keep it in the folder if it is a clip."""
+def make_clips(files: Sequence[RawFile], *, folder: str, features: FeatureConfig, limits: Limits) -> list[Outcome]:
+    """Decode and check a few files, and keep in the folder those that are clips.
+
+    All are decoded before the first spectrogram is computed, for the same reason as in
+    :func:`~samplemind_core.audio.decode.decode_all`; what waits is a window of each.
+    """
     import torch
 
     from samplemind_core.audio.features import front_end
 
-    try:
-        name = PurePosixPath(file.name).name
-        decoded = decode(file.data, features.sample_rate_hz, name=name, limits=limits)
-    except AudioError as error:
-        return Reading(file.name, str(error)), b""
-    write_new(f"{folder}/{file.file}", file.data)
-    window, _ = crop_window(decoded.waveform, features)
-    with torch.inference_mode():
-        log_mel = front_end(features).of_clip(window).half().numpy().astype("<f2", copy=False)
-    silent = not (decoded.waveform.max() or decoded.waveform.min())
-    return Reading(file.name, "", file.file, -1, decoded.content_hash, silent, decoded.info), log_mel.tobytes()
+    heard: list[Reading | tuple[NDArray[np.float32], str, bool, AudioInfo]] = []
+    sources = ((file.data, PurePosixPath(file.name).name) for file in files)
+    for file, decoded in zip(files, decode_all(sources, features.sample_rate_hz, limits=limits), strict=True):
+        if isinstance(decoded, AudioError):
+            heard.append(Reading(file.name, str(decoded)))
+            continue
+        waveform = decoded.waveform
+        window, _ = crop_window(waveform, features)
+        silent = not (waveform.max() or waveform.min())
+        heard.append((detached(window, waveform), decoded.content_hash, silent, decoded.info))
+    outcomes: list[Outcome] = []
+    for file, known in zip(files, heard, strict=True):
+        if isinstance(known, Reading):
+            outcomes.append((known, b""))
+            continue
+        window, content_hash, silent, info = known
+        write_new(f"{folder}/{file.file}", file.data)
+        with torch.inference_mode():
+            log_mel = front_end(features).of_clip(window).half().numpy().astype("<f2", copy=False)
+        outcomes.append((Reading(file.name, "", file.file, -1, content_hash, silent, info), log_mel.tobytes()))
+    return outcomes
 
 
 def lost(file: RawFile) -> Outcome:

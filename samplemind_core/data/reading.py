@@ -23,9 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samplemind_core.audio.decode import AUDIO_SUFFIXES, AudioInfo
-from samplemind_core.audio.listeners import CHUNK, NUM_THREADS, Listeners, listeners
+from samplemind_core.audio.listeners import CHUNK, Listeners, listeners
 from samplemind_core.config import USUAL_FEATURES
-from samplemind_core.data.making import Outcome, RawFile, Reading, lost, make_clip
+from samplemind_core.data.making import Outcome, RawFile, Reading, lost, make_clips
 from samplemind_core.data.sources import Candidate
 from samplemind_core.errors import AudioError, StoppedError
 from samplemind_core.settings import Limits
@@ -81,7 +81,8 @@ class Workbench:
                 journal.write("\n")
             stack.enter_context(_single_threaded())
             processes = stack.enter_context(listeners().at_work(expected))
-            pool = stack.enter_context(ThreadPoolExecutor(NUM_THREADS, thread_name_prefix="import"))
+            num_threads = processes.num_threads
+            pool = stack.enter_context(ThreadPoolExecutor(num_threads, thread_name_prefix="import"))
             stack.callback(pool.shutdown, cancel_futures=True)
 
             def finished() -> list[tuple[Candidate, Reading]]:
@@ -109,7 +110,7 @@ class Workbench:
                         new.append((self._files, candidate))
                         self._files += 1
                 parts.append((part, pool.submit(self._work, new, processes, limits)))
-                if len(parts) >= _AHEAD * NUM_THREADS:
+                if len(parts) >= _AHEAD * num_threads:
                     yield from finished()
             while parts:
                 yield from finished()
@@ -150,10 +151,10 @@ class Workbench:
         """Return what becomes of numbered candidates, in order."""
         outcomes: list[Outcome] = []
         waiting: list[RawFile] = []
-        work = partial(make_clip, folder=self._folder, features=self.features, limits=limits)
+        work = partial(make_clips, folder=self._folder, features=self.features, limits=limits)
 
         def decoded() -> None:
-            outcomes.extend(processes.each(work, waiting, lost))
+            outcomes.extend(processes.together(work, waiting, lost))
             waiting.clear()
 
         for number, candidate in new:

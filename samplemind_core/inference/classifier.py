@@ -259,7 +259,7 @@ class Classifier:
         waiting: deque[list[Future[list[Heard]]]] = deque()
         with (
             listeners().at_work(expected) as processes,
-            ThreadPoolExecutor(NUM_THREADS, thread_name_prefix="hear") as pool,
+            ThreadPoolExecutor(processes.num_threads, thread_name_prefix="hear") as pool,
         ):
 
             def take_batch() -> None:
@@ -267,7 +267,7 @@ class Classifier:
                 size = max(1, min(CHUNK, -(-len(batch) // NUM_THREADS)))
                 parts = [batch[start : start + size] for start in range(0, len(batch), size)]
                 if parts:
-                    waiting.append([pool.submit(processes.each, hearing, part, lost) for part in parts])
+                    waiting.append([pool.submit(processes.together, hearing, part, lost) for part in parts])
 
             try:
                 for _ in range(AHEAD):

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from samplemind_core.audio.decode import decode
+from samplemind_core.audio.decode import decode_all
 from samplemind_core.audio.features import front_end
 from samplemind_core.audio.listeners import lost_error
-from samplemind_core.audio.window import crop_window, fit_window
+from samplemind_core.audio.window import crop_window, detached, fit_window
 from samplemind_core.config import FeatureConfig
 from samplemind_core.errors import AudioError
 from samplemind_core.settings import Limits
@@ -41,30 +42,44 @@ class Heard:
 
 
 def hear(
-    item: Item, *, features: FeatureConfig, limits: Limits, spectrograms: bool = True, keep_waveforms: bool = False
-) -> Heard:
-    """Return what becomes of one file; a bad one has ``error`` set."""
+    items: Sequence[Item],
+    *,
+    features: FeatureConfig,
+    limits: Limits,
+    spectrograms: bool = True,
+    keep_waveforms: bool = False,
+) -> list[Heard]:
+    """Return what becomes of each of a few files; a bad one has ``error`` set.
+
+    All are decoded before the first spectrogram is computed, for the same reason as in
+    :func:`~samplemind_core.audio.decode.decode_all`; ``seconds`` is the mean of those that were heard together.
+    """
     started = time.perf_counter()
-    source, name = (item, str(item)) if isinstance(item, Path) else (item[1], item[0])
-    rate_hz = features.sample_rate_hz
-    try:
-        waveform = decode(source, rate_hz, name=Path(name).name, limits=limits, hashed=False).waveform
-    except AudioError as error:
-        return Heard(name, error=str(error), seconds=time.perf_counter() - started)
-    if spectrograms:
-        window, start = crop_window(waveform, features)
-        with torch.inference_mode():
-            signal = front_end(features).of_clip(window).numpy()
-    else:
-        signal, start = fit_window(waveform, features)
-    return Heard(
-        name,
-        signal,
-        waveform if keep_waveforms else None,
-        start / rate_hz,
-        len(waveform) / rate_hz,
-        time.perf_counter() - started,
+    names = [str(item) if isinstance(item, Path) else item[0] for item in items]
+    sources = (
+        (item if isinstance(item, Path) else item[1], Path(name).name) for item, name in zip(items, names, strict=True)
     )
+    rate_hz = features.sample_rate_hz
+    found: list[Heard] = []
+    for name, decoded in zip(names, decode_all(sources, rate_hz, limits=limits, hashed=False), strict=True):
+        if isinstance(decoded, AudioError):
+            found.append(Heard(name, error=str(decoded)))
+            continue
+        waveform = decoded.waveform
+        window, start = (crop_window if spectrograms else fit_window)(waveform, features)
+        if keep_waveforms:
+            kept = waveform
+        else:
+            window, kept = detached(window, waveform), None
+        found.append(Heard(name, window, kept, start / rate_hz, len(waveform) / rate_hz))
+    if spectrograms:
+        with torch.inference_mode():
+            found = [
+                one if one.signal is None else replace(one, signal=front_end(features).of_clip(one.signal).numpy())
+                for one in found
+            ]
+    share = (time.perf_counter() - started) / max(1, len(items))
+    return [replace(one, seconds=share) for one in found]
 
 
 def lost(item: Item) -> Heard:

@@ -12,7 +12,7 @@ import pytest
 import soundfile as sf
 import soxr
 
-from samplemind_core.audio.decode import AUDIO_SUFFIXES, decode, probe, to_wav
+from samplemind_core.audio.decode import AUDIO_SUFFIXES, decode, decode_all, probe, to_wav
 from samplemind_core.errors import (
     AudioError,
     AudioLimitError,
@@ -354,3 +354,34 @@ def test_a_resampler_that_is_kept_gives_the_numbers_of_a_new_one() -> None:
             samples = rng.uniform(-0.5, 0.5, int(rng.integers(1, 30_000))).astype(np.float32)
             result = decode(written(samples, subtype="FLOAT", rate=rate_hz), RATE).waveform
             assert np.array_equal(result, soxr.resample(samples, rate_hz, RATE, quality="HQ"))
+
+
+def test_files_decoded_together_give_what_each_gives_alone(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.uniform(-0.5, 0.5, 400_000).astype(np.float32)
+    cut = written(tone())
+    files: list[tuple[Path | bytes, str]] = [
+        (written(noise[:20_000], "FLAC", rate=44_100), "short.flac"),
+        (written(noise, rate=48_000), "long.wav"),
+        (b"not a sound", "broken.wav"),
+        (written(np.stack([noise[:9_000], -noise[:9_000]], axis=1), subtype="FLOAT"), "cancelling.wav"),
+        (written(noise[:200_000].reshape(-1, 2), rate=96_000), "stereo.wav"),
+        (cut[:-400], "tail.wav"),
+        (cut[: len(cut) // 2], "cut.wav"),
+        (written(noise[:30_000], "OGG", "VORBIS", 32_000), "lossy.wav"),
+        (written(np.array([0.1, np.inf], np.float32), subtype="FLOAT"), "infinite.wav"),
+        (written(noise[:100], rate=96_000), "click.wav"),
+        (tmp_path / "none.wav", "none.wav"),
+    ]
+    together = list(decode_all(files, RATE))
+    assert [isinstance(sound, AudioError) for sound in together].count(True) == 4
+    for (source, name), sound in zip(files, together, strict=True):
+        if isinstance(sound, AudioError):
+            with pytest.raises(type(sound)) as alone:
+                decode(source, RATE, name=name)
+            assert str(alone.value) == str(sound)
+            continue
+        decoded = decode(source, RATE, name=name)
+        assert np.array_equal(sound.waveform, decoded.waveform)
+        assert (sound.info, sound.content_hash) == (decoded.info, decoded.content_hash)
+    assert {sound.content_hash for sound in decode_all(files[:2], RATE, hashed=False)} == {""}

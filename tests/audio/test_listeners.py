@@ -71,7 +71,7 @@ def gone(pid: int) -> bool:
 
 def test_what_processes_hear_is_what_threads_hear_to_the_last_digit(pair: Listeners, files: list[Path]) -> None:
     hearing = partial(hear, features=FEATURES, limits=Limits(), keep_waveforms=True)
-    for here, there in zip([hearing(path) for path in files], pair.each(hearing, files, lost), strict=True):
+    for here, there in zip([hearing([path])[0] for path in files], pair.together(hearing, files, lost), strict=True):
         assert all(getattr(here, name) == getattr(there, name) for name in ("name", "error", "start_s", "duration_s"))
         assert (here.error is None) == (here.name != str(files[4]))
         if here.error is None:
@@ -144,7 +144,7 @@ def test_where_no_process_can_start_threads_do_the_work(monkeypatch: pytest.Monk
         assert not pool.wait()
         assert pool.each(eval, ["1 + 1", "2"], str) == [2, 2]
     pool.close()
-    heard: list[Heard] = pool.each(partial(hear, features=FEATURES, limits=Limits()), [Path("none.wav")] * 2, lost)
+    heard: list[Heard] = pool.together(partial(hear, features=FEATURES, limits=Limits()), [Path("none.wav")] * 2, lost)
     assert all(one.error for one in heard)
 
 

@@ -34,12 +34,13 @@ import sys, time
 from pathlib import Path
 from samplemind_core.inference import hearing
 from samplemind_core.tasks import worker
-decode, gate = hearing.decode, Path(sys.argv[1])
-def patient(*given, name, **named):
-    while int(name[:3]) >= int(sys.argv[2]) and not gate.exists():
+decode_all, gate = hearing.decode_all, Path(sys.argv[1])
+def patient(sources, *given, **named):
+    sources = list(sources)
+    while any(int(name[:3]) >= int(sys.argv[2]) for _, name in sources) and not gate.exists():
         time.sleep(0.02)
-    return decode(*given, name=name, **named)
-hearing.decode = patient
+    return decode_all(sources, *given, **named)
+hearing.decode_all = patient
 worker.main(["--serve"])
 """
 STARTED = "() => globalThis.samplemindSound?.started ?? 0"

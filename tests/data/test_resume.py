@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from samplemind_core.audio import listeners
 from samplemind_core.config import FeatureConfig
 from samplemind_core.data import making, reading
 from samplemind_core.data.cache import feature_cache
@@ -33,13 +35,14 @@ DEADLINE_S = 60.0
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files that were decoded."""
     names: list[str] = []
-    decode = making.decode
+    decode_all = making.decode_all
 
-    def noting(data: bytes, rate: int, *, name: str, limits: object) -> object:
-        names.append(name)
-        return decode(data, rate, name=name, limits=limits)  # type: ignore[arg-type]
+    def noting(sources: Iterable[tuple[Path | bytes, str]], rate: int, **others: Any) -> object:
+        given = list(sources)
+        names.extend(name for _, name in given)
+        return decode_all(given, rate, **others)
 
-    monkeypatch.setattr(making, "decode", noting)
+    monkeypatch.setattr(making, "decode_all", noting)
     return names
 
 
@@ -59,7 +62,7 @@ def test_what_is_finished_is_not_done_again(
     store: Store, root: Path, drums: Path, tmp_path: Path, decoded: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reading, "_AHEAD", 1)
-    monkeypatch.setattr(reading, "NUM_THREADS", 1)
+    monkeypatch.setattr(listeners, "NUM_THREADS", 1)
     (drums / "kick" / "broken.wav").write_bytes(b"nothing")
     keep = Resumable(tmp_path / "task" / "work", "thedataset")
     with pytest.raises(StoppedError):
@@ -123,8 +126,9 @@ def test_a_killed_import_goes_on(workspace: Workspace, bursts: Callable[..., Pat
     environment = os.environ | {"SAMPLEMIND_WORKSPACE": str(workspace.root), "PYTHONPATH": str(ROOT)}
     # Slow enough to be met in the middle, however fast the machine is.
     code = (
-        "import time\nfrom samplemind_core.data import making\ndecode = making.decode\n"
-        "def slow(*a, **k):\n    time.sleep(0.02)\n    return decode(*a, **k)\nmaking.decode = slow\n"
+        "import time\nfrom samplemind_core.data import making\ndecode_all = making.decode_all\n"
+        "def slow(sources, *a, **k):\n    sources = list(sources)\n    time.sleep(0.02 * len(sources))\n"
+        "    return decode_all(sources, *a, **k)\nmaking.decode_all = slow\n"
         "from samplemind_core.tasks import worker\nworker.main([])"
     )
     process = subprocess.Popen([sys.executable, "-c", code], env=environment)
