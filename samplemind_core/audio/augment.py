@@ -6,6 +6,7 @@ the floor, ``-top_db``. What moves or masks leaves the floor behind, never a wra
 
 from __future__ import annotations
 
+import functools
 import math
 
 import torch
@@ -129,7 +130,7 @@ def augment(
     if freq_mask:
         inside = _stretch(freq_width, freq_start, freq_mask, bands)
         result = _at_most(result, (inside * floor).view(batch, 1, bands, 1), log_mel)
-    return result
+    return result.contiguous()
 
 
 def mixup(log_mel: Tensor, targets: Tensor, alpha: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -167,18 +168,20 @@ def mixup(log_mel: Tensor, targets: Tensor, alpha: float, generator: torch.Gener
     batch, device = len(log_mel), log_mel.device
     share = sample_beta(alpha, batch, generator).float().to(device)
     partner = torch.randperm(batch, generator=generator, device=generator.device).to(device)
-    other = log_mel[partner]
-    power = _power(log_mel)
-    # In place from here on, as in _change_sound.
-    level = torch.lerp(power[partner], power, share.view(-1, 1, 1, 1), out=power).log_().mul_(1.0 / DB)
-    level -= _maximum(level)
+    lowest, highest = _minimum(log_mel), _maximum(log_mel)
+    other = log_mel.index_select(0, partner)
     louder = torch.maximum(log_mel, other)
-    floor = torch.minimum(log_mel, other, out=other).amin(dim=(1, 2, 3), keepdim=True)
+    # In place from here on, as in _change_sound.
+    power = torch.mul(log_mel, DB).exp_()
+    torch.index_select(power, 0, partner, out=other)
+    level = torch.lerp(other, power, share.view(-1, 1, 1, 1), out=power).log_().mul_(1.0 / DB)
+    level -= _maximum(level)
     # The subtraction lifts everything by the same few dB; true silence has nothing to lift. A blend without any
     # sound in either clip is flat at its maximum, as a silent clip is.
-    silent = _maximum(louder) <= floor
-    ceiling = louder.sub_(floor - silent.to(louder.dtype)).mul_(_FAR).add_(floor)
-    blended = torch.minimum(torch.maximum(level, floor, out=level), ceiling, out=level)
+    floor = torch.minimum(lowest, lowest[partner])
+    silent = torch.maximum(highest, highest[partner]) <= floor
+    ceiling = torch.add(floor, louder.sub_(floor - silent.to(louder.dtype)), alpha=_FAR, out=louder)
+    blended = torch.clamp(level, floor, ceiling, out=level)
     weight = share.to(targets.dtype).view(-1, 1)
     return blended, weight * targets + (1 - weight) * targets[partner]
 
@@ -210,74 +213,125 @@ def _check(config: AugmentConfig, features: FeatureConfig) -> None:
 
 def _change_sound(log_mel: Tensor, config: AugmentConfig, features: FeatureConfig, numbers: Tensor) -> Tensor:
     """Return what :func:`augment` does to sounds, from random numbers (B, _SOUND_DRAWS) in [0, 1)."""
+    middle, half = _ranges(config, features, log_mel.device)
+    drawn = torch.addcmul(middle, 2.0 * numbers - 1.0, half)
     (
-        resample, pitch, tempo, decay, room_on, room_time, room_treble, room_wet,
-        noise_on, noise_level, noise_colour, noise_place, band_on, band_hz, band_slope, *_,
-    ) = numbers.unbind(1)  # fmt: skip
+        resample, pitch, tempo, decay_db_s, _, room_s, treble_share, wet_db,
+        _, noise_db, colour_db, noise_place, _, octave_share, slope_db, *_,
+    ) = drawn.unbind(1)  # fmt: skip
+    _, _, _, _, has_room, _, _, _, has_noise, _, _, _, has_limit, *_ = (numbers < 0.5).unbind(1)
+    to_power = bool(config.room_s or config.noise_snr_db)
     floor = -features.top_db
     bands, frames = log_mel.shape[2:]
     frame_s = features.hop_length / features.sample_rate_hz
     # In place from here on: memory that is in the cache already is several times as fast.
+    # And frame after frame, as most changes go on from one frame to the next.
     if not (config.resample_semitones or config.warp_semitones or config.stretch_percent):
-        result = log_mel.clone()
+        result = log_mel.transpose(2, 3).clone(memory_format=torch.contiguous_format).transpose(2, 3)
     else:
-        speed = _around(resample) * config.resample_semitones / 12.0
-        ratio = speed + _around(pitch) * config.warp_semitones / 12.0
-        rate = speed + _around(tempo) * math.log2(1.0 + config.stretch_percent / 100.0)
+        speed = resample / 12.0
         result = warp(
             log_mel,
-            torch.exp2(ratio) if config.resample_semitones or config.warp_semitones else None,
-            torch.exp2(rate) if config.resample_semitones or config.stretch_percent else None,
+            torch.exp2(speed + pitch / 12.0) if config.resample_semitones or config.warp_semitones else None,
+            torch.exp2(speed + tempo) if config.resample_semitones or config.stretch_percent else None,
             features,
         )
     # Comparing cell by cell is slow on CPUs. Far below the floor where there is nothing, far above all elsewhere:
     far = torch.full((), (-floor - _NEAR_FLOOR_DB) * _FAR, dtype=result.dtype, device=result.device)
     ceiling = torch.add(far, result, alpha=_FAR)
     if config.eq_db:
-        result += equaliser(_around(numbers[:, -EQ_NODES:]) * config.eq_db, bands)
+        result += equaliser(drawn[:, -EQ_NODES:], bands)
     if config.decay_db_s:
         seconds = torch.arange(frames, device=result.device) * frame_s
-        result += (_around(decay) * config.decay_db_s).view(-1, 1, 1, 1) * seconds
+        result += decay_db_s.view(-1, 1, 1, 1) * seconds
     result = torch.minimum(result, ceiling, out=ceiling)
-    if config.room_s or config.noise_snr_db:
+    if to_power:
         power = result.clamp_(min=_SILENCE_DB).mul_(DB).exp_()
         if config.room_s:
-            bass_s = _between(room_time, min(_SHORTEST_ROOM_S, config.room_s), config.room_s)
             share = torch.linspace(0.0, 1.0, bands, device=power.device)
-            shorter = 1.0 - share * (1.0 - _between(room_treble, _TREBLE_DECAY, 1.0))[:, None]
-            wet = torch.exp(_between(room_wet, *_WET_DB) * DB) * (room_on < 0.5)
-            late = late_reverberation(power, (bass_s[:, None] * shorter)[:, None, :, None], features)
-            power += late.mul_(wet.view(-1, 1, 1, 1))
+            rt60_s = room_s[:, None] * (1.0 - share * (1.0 - treble_share)[:, None])
+            wet = torch.exp(wet_db * DB) * has_room
+            rows = _only(has_room)
+            direct, rt60_s, wet = _picked(power, rows), _picked(rt60_s, rows), _picked(wet, rows)
+            _add(power, rows, late_reverberation(direct, rt60_s[:, None, :, None], features, wet.view(-1, 1, 1, 1)))
         if config.noise_snr_db:
-            level_db = _between(noise_level, floor, -config.noise_snr_db) + _maximum(power).flatten().log() / DB
-            level_db = torch.where(noise_on < 0.5, level_db, 10.0 * _SILENCE_DB)
-            power += noise_power(level_db, _between(noise_colour, *_NOISE_COLOUR_DB), noise_place, features)
-        result = power.log_().mul_(1.0 / DB)
+            level_db = noise_db + _maximum(power).flatten().log() / DB
+            level_db = torch.where(has_noise, level_db, 10.0 * _SILENCE_DB)
+            rows = _only(has_noise)
+            level_db, colour_db, noise_place = (_picked(one, rows) for one in (level_db, colour_db, noise_place))
+            _add(power, rows, noise_power(level_db, colour_db, noise_place, features))
+        result = power.log_()
+    # Until here the natural logarithm of power where there was any: the way back to dB is part of what comes next.
+    unit = 1.0 / DB if to_power else 1.0
     if config.band_limit_hz:
-        cutoff_hz = config.band_limit_hz * (features.max_hz / config.band_limit_hz) ** band_hz
-        slope_db = _between(band_slope, *_SLOPE_DB) * (band_on < 0.5)
-        result += low_pass_curve(cutoff_hz, slope_db, features)
+        cutoff_hz = config.band_limit_hz * (features.max_hz / config.band_limit_hz) ** octave_share
+        curve_db = low_pass_curve(cutoff_hz, slope_db * has_limit, features)
+        result = torch.add(curve_db, result, alpha=unit, out=result)
+    elif to_power:
+        result *= unit
     # A clip without any sound is flat at its maximum of 0 dB, and nothing can happen to it.
-    lowest = floor * (log_mel.amin(dim=(1, 2, 3), keepdim=True) < 0.0)
+    lowest = floor * (_minimum(log_mel) < 0.0)
     return torch.maximum(result.sub_(_maximum(result)), lowest, out=result)
+
+
+@functools.lru_cache(maxsize=8)
+def _ranges(config: AugmentConfig, features: FeatureConfig, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the middle of each amount's range and how far it reaches to either side, each (_SOUND_DRAWS,)."""
+
+    def around(most: float) -> tuple[float, float]:
+        return -most, most
+
+    chance = 0.0, 1.0
+    ranges = (
+        around(config.resample_semitones),
+        around(config.warp_semitones),
+        around(math.log2(1.0 + config.stretch_percent / 100.0)),
+        around(config.decay_db_s),
+        chance,  # of a room
+        (min(_SHORTEST_ROOM_S, config.room_s), config.room_s),
+        (_TREBLE_DECAY, 1.0),
+        _WET_DB,
+        chance,  # of noise
+        (-features.top_db, -config.noise_snr_db),
+        _NOISE_COLOUR_DB,
+        chance,  # which stretch of noise
+        chance,  # of a low pass
+        chance,  # how far up it begins
+        _SLOPE_DB,
+        *[around(config.eq_db)] * EQ_NODES,
+    )
+    low, high = torch.tensor(ranges, dtype=torch.float64).unbind(1)
+    return ((low + high) / 2.0).float().to(device), ((high - low) / 2.0).float().to(device)
+
+
+def _only(happens: Tensor) -> Tensor | None:
+    """Return the clips to which something happens, where sparing the others pays: a GPU would have to be waited for."""
+    return happens.nonzero().flatten() if happens.device.type == "cpu" else None
+
+
+def _picked(values: Tensor, rows: Tensor | None) -> Tensor:
+    """Return the values of some clips, or of all, in the order in memory that they have."""
+    if rows is None:
+        return values
+    if values.ndim < 4:
+        return values.index_select(0, rows)
+    return values.transpose(2, 3).index_select(0, rows).transpose(2, 3)
+
+
+def _add(power: Tensor, rows: Tensor | None, more: Tensor) -> None:
+    """Add to the power of some clips, or of all."""
+    if rows is None:
+        power += more
+    else:
+        power.transpose(2, 3).index_add_(0, rows, more.transpose(2, 3))
 
 
 def _maximum(log_mel: Tensor) -> Tensor:
     return log_mel.amax(dim=(1, 2, 3), keepdim=True)
 
 
-def _around(uniform: Tensor) -> Tensor:
-    """Return numbers in [-1, 1) from uniform numbers in [0, 1)."""
-    return 2.0 * uniform - 1.0
-
-
-def _between(uniform: Tensor, low: float, high: float) -> Tensor:
-    return low + (high - low) * uniform
-
-
-def _power(log_mel: Tensor) -> Tensor:
-    # exp is vectorised on CPUs, pow is not: six times as fast for the same numbers.
-    return torch.exp(log_mel * DB)
+def _minimum(log_mel: Tensor) -> Tensor:
+    return log_mel.amin(dim=(1, 2, 3), keepdim=True)
 
 
 def _whole(uniform: Tensor, largest: int) -> Tensor:
@@ -298,7 +352,14 @@ def _shift(log_mel: Tensor, steps: Tensor, dim: int, floor: float) -> Tensor:
     shape[dim] = size
     source = torch.arange(size, device=log_mel.device).view(shape) - steps.view(-1, 1, 1, 1)
     outside = (source < 0) | (source >= size)
-    moved = log_mel.gather(dim, source.clamp(0, size - 1).expand(log_mel.shape))
+    source = source.clamp(0, size - 1)
+    rows = log_mel if dim == 2 else log_mel.transpose(2, 3)
+    if rows.is_contiguous():  # rows are copied whole, in a quarter of the time
+        order = source.view(len(log_mel), size) + torch.arange(len(log_mel), device=log_mel.device)[:, None] * size
+        rows = rows.flatten(0, 2).index_select(0, order.flatten()).view(rows.shape)
+        moved = rows if dim == 2 else rows.transpose(2, 3)
+    else:
+        moved = log_mel.gather(dim, source.expand(log_mel.shape))
     return torch.minimum(moved, outside * floor, out=moved)
 
 

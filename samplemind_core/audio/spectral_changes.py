@@ -46,33 +46,44 @@ def warp(log_mel: Tensor, pitch: Tensor | None, tempo: Tensor | None, features: 
     Returns
     -------
     Tensor of float32, shape (B, 1, n_mels, frames)
-        dB, between neighbouring cells interpolated linearly, at least -top_db.
+        dB, between neighbouring cells interpolated linearly, at least -top_db. In memory frame stands after frame.
     """
     bands, frames = log_mel.shape[2:]
-    # One more band, empty, for all that is out of reach. Relative to the floor, so that empty is 0.
-    above = log_mel.new_empty(len(log_mel), bands + 1, frames)
-    torch.add(log_mel.squeeze(1), features.top_db, out=above[:, :bands])
-    above[:, bands:] = 0.0
+    # Relative to the floor, so that empty is 0.
     if pitch is None:
-        above = above[:, :bands]
+        rows = _with_empty_row(log_mel.squeeze(1).transpose(1, 2), features.top_db)
     else:
         centres_hz = band_centres_hz(features, log_mel.device)
-        mel = hz_to_mel(centres_hz)
-        step = (mel[-1] - mel[0]) / max(1, bands - 1)
-        source = (hz_to_mel(centres_hz / pitch[:, None]) - mel[0]) / step
+        lowest, highest = _mel_range(features)
+        step = (highest - lowest) / max(1, bands - 1)
+        source = (hz_to_mel(centres_hz / pitch[:, None]) - lowest) / step
         # Below the centre of the lowest band there is nothing but that band.
         source = torch.where(source > -1.0, source.clamp(0.0, bands), bands)
-        first = source.long()
-        share = (source - first)[:, :, None]
-        first += torch.arange(len(above), device=above.device)[:, None] * (bands + 1)
-        rows = above.flatten(0, 1)  # whole rows of one table are copied fastest
-        lower = rows.index_select(0, first.flatten()).view(-1, bands, frames)
-        upper = rows.index_select(0, (first.flatten() + 1).clamp(max=len(rows) - 1)).view_as(lower)
-        above = upper.sub_(lower).mul_(share).add_(lower)
-    if tempo is not None:
-        source = torch.arange(frames, device=log_mel.device) * tempo[:, None]
-        above = torch.bmm(above, _hats(source, frames).transpose(1, 2))
-    return (above.sub_(features.top_db) if above.is_contiguous() else above - features.top_db).unsqueeze(1)
+        moved = _between_rows(_with_empty_row(log_mel.squeeze(1), features.top_db), source)
+        rows = _with_empty_row(moved.transpose(1, 2), 0.0)
+    tempo = log_mel.new_ones(1) if tempo is None else tempo
+    source = (torch.arange(frames, device=log_mel.device) * tempo[:, None]).clamp(max=frames)
+    return _between_rows(rows, source).sub_(features.top_db).transpose(1, 2).unsqueeze(1)
+
+
+def _with_empty_row(table: Tensor, more: float) -> Tensor:
+    """Return a copy (B, rows + 1, columns) in that order in memory, raised by ``more``, its last row 0."""
+    batch, num_rows, num_columns = table.shape
+    copy = table.new_empty(batch, num_rows + 1, num_columns)
+    torch.add(table, more, out=copy[:, :num_rows])
+    copy[:, num_rows:] = 0.0
+    return copy
+
+
+def _between_rows(table: Tensor, places: Tensor) -> Tensor:
+    """Return what lies at places (B, n) between the rows of a table (B, rows, columns), linearly: (B, n, columns)."""
+    first = places.long()
+    share = (places - first)[:, :, None]
+    first = (first + torch.arange(len(table), device=table.device)[:, None] * table.shape[1]).flatten()
+    rows = table.flatten(0, 1)  # whole rows of one table are copied fastest
+    lower = rows.index_select(0, first).view(len(table), -1, table.shape[2])
+    upper = rows.index_select(0, (first + 1).clamp(max=len(rows) - 1)).view_as(lower)
+    return torch.lerp(lower, upper, share, out=lower)
 
 
 def equaliser(gains_db: Tensor, bands: int) -> Tensor:
@@ -82,8 +93,7 @@ def equaliser(gains_db: Tensor, bands: int) -> Tensor:
     their linear form.
     """
     nodes = gains_db.shape[1]
-    places = torch.linspace(0.0, nodes - 1.0, bands, device=gains_db.device)
-    return (gains_db @ _hats(places[None], nodes)[0].T)[:, None, :, None]
+    return (gains_db @ _hats(nodes, bands, gains_db.device))[:, None, :, None]
 
 
 def low_pass_curve(cutoff_hz: Tensor, slope_db: Tensor, features: FeatureConfig) -> Tensor:
@@ -92,8 +102,8 @@ def low_pass_curve(cutoff_hz: Tensor, slope_db: Tensor, features: FeatureConfig)
     return -(slope_db[:, None] * octaves)[:, None, :, None]
 
 
-def late_reverberation(power: Tensor, rt60_s: Tensor, features: FeatureConfig) -> Tensor:
-    """Return the late sound of rooms of as much energy as the direct sound: powers that fall by 60 dB in RT60.
+def late_reverberation(power: Tensor, rt60_s: Tensor, features: FeatureConfig, level: Tensor | float = 1.0) -> Tensor:
+    """Return the late sound of rooms: powers that fall by 60 dB in RT60.
 
     Parameters
     ----------
@@ -103,6 +113,8 @@ def late_reverberation(power: Tensor, rt60_s: Tensor, features: FeatureConfig) -
         Reverberation time of each band, in seconds, above 0.
     features : FeatureConfig
         Gives the length of a frame.
+    level : Tensor of float32, shape (B, 1, 1, 1), or float
+        Its energy relative to the direct sound's.
 
     Returns
     -------
@@ -110,8 +122,9 @@ def late_reverberation(power: Tensor, rt60_s: Tensor, features: FeatureConfig) -
         Each frame's power comes back from the next one on, spread over all that follow.
     """
     kept = torch.exp(-60.0 * DB * features.hop_length / features.sample_rate_hz / rt60_s)
-    late = torch.zeros_like(power)
-    torch.mul(power[..., :-1], 1.0 - kept, out=late[..., 1:])
+    late = torch.empty_like(power)
+    late[..., 0] = 0.0
+    torch.mul(power[..., :-1], (1.0 - kept) * level, out=late[..., 1:])
     return _recursion(late, kept) if power.device.type == "cpu" else _doubling(late, kept)
 
 
@@ -134,7 +147,7 @@ def _doubling(inflow: Tensor, kept: Tensor) -> Tensor:
 
 
 def noise_power(level_db: Tensor, colour_db: Tensor, place: Tensor, features: FeatureConfig) -> Tensor:
-    """Return the power (B, 1, n_mels, frames) of background noise.
+    """Return the power (B, 1, n_mels, frames) of background noise, frame after frame in memory.
 
     Parameters
     ----------
@@ -148,10 +161,9 @@ def noise_power(level_db: Tensor, colour_db: Tensor, place: Tensor, features: Fe
     """
     textures = _white_noise(features, level_db.device)
     chosen = (place * len(textures)).long().clamp(max=len(textures) - 1)
-    octaves = torch.log2(band_centres_hz(features, level_db.device) / 1_000.0)
-    curve_db = colour_db[:, None] * octaves
+    curve_db = colour_db[:, None] * _octaves(features, level_db.device)
     curve_db = curve_db - curve_db.amax(dim=1, keepdim=True) + level_db[:, None]
-    return textures.index_select(0, chosen).mul_(torch.exp(curve_db * DB)[:, None, :, None])
+    return textures.index_select(0, chosen).mul_(torch.exp(curve_db * DB)[:, None, None]).transpose(2, 3)
 
 
 @functools.lru_cache(maxsize=8)
@@ -161,9 +173,16 @@ def band_centres_hz(features: FeatureConfig, device: torch.device) -> Tensor:
     return torch.from_numpy(edges_hz[1:-1]).float().to(device)
 
 
+@functools.lru_cache(maxsize=8)
+def _mel_range(features: FeatureConfig) -> tuple[float, float]:
+    """Return where the centres of the lowest and the highest band lie on the mel scale."""
+    mel = hz_to_mel(band_centres_hz(features, torch.device("cpu")))
+    return mel[0].item(), mel[-1].item()
+
+
 @functools.lru_cache(maxsize=4)
 def _white_noise(features: FeatureConfig, device: torch.device) -> Tensor:
-    """Return the mel power (textures, 1, n_mels, frames) of white noise, of mean 1; the windows overlap."""
+    """Return the mel power (textures, 1, frames, n_mels) of white noise, of mean 1; the windows overlap."""
     generator = torch.Generator().manual_seed(_NOISE_SEED)
     edge = -(-features.n_fft // features.hop_length)  # the first and last frames hold padding, too
     num_frames = _NOISE_WINDOWS * features.frames + 2 * edge
@@ -171,10 +190,17 @@ def _white_noise(features: FeatureConfig, device: torch.device) -> Tensor:
     power = torch.exp(LogMel(features)(sound)[0, :, :, edge:-edge] * DB)
     starts = torch.linspace(0, power.shape[2] - features.frames, _NOISE_TEXTURES).long().tolist()
     windows = torch.stack([power[:, :, start : start + features.frames] for start in starts])
-    return (windows / power.mean()).to(device)
+    return (windows / power.mean()).transpose(2, 3).contiguous().to(device)
 
 
-def _hats(places: Tensor, size: int) -> Tensor:
-    """Return the weights (B, n, size) that interpolate linearly at places (B, n) between cells 0…size-1."""
-    cells = torch.arange(size, device=places.device, dtype=places.dtype)
-    return (places[:, :, None] - cells).abs_().neg_().add_(1.0).clamp_(min=0.0)
+@functools.lru_cache(maxsize=8)
+def _octaves(features: FeatureConfig, device: torch.device) -> Tensor:
+    """Return how many octaves above 1 kHz each band (n_mels,) lies."""
+    return torch.log2(band_centres_hz(features, device) / 1_000.0)
+
+
+@functools.lru_cache(maxsize=8)
+def _hats(nodes: int, size: int, device: torch.device) -> Tensor:
+    """Return the weights (nodes, size) that interpolate linearly between nodes spread evenly over the cells."""
+    places = torch.linspace(0.0, nodes - 1.0, size, device=device)
+    return (1.0 - (places - torch.arange(nodes, device=device)[:, None]).abs()).clamp(min=0.0)
