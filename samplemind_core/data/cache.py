@@ -6,8 +6,11 @@ float16 keeps a level of -80 dB to within 0.03 dB, and half the bytes move faste
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +18,11 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from samplemind_core.audio.listeners import CHUNK, NUM_THREADS, listeners
 from samplemind_core.config import USUAL_FEATURES, FeatureConfig, fingerprint
 from samplemind_core.data.incoming import dataset_folder, storage_errors
-from samplemind_core.errors import AudioError, DataError
-from samplemind_core.settings import Limits
+from samplemind_core.data.rows import StoredFile, lost_row, make_row, stored_waveform
+from samplemind_core.errors import DataError
 from samplemind_core.store.records import Clip, Dataset
 
 if TYPE_CHECKING:
@@ -27,8 +31,7 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int | None, str], None]
 Float16 = NDArray[np.float16]
 
-_BATCH = 64
-_THREADS = 2
+_BATCH, _AHEAD = 64, 2  # clips written at a time, and batches that are made meanwhile
 
 
 def cache_file(root: Path, dataset_id: str, features: FeatureConfig) -> Path:
@@ -169,47 +172,48 @@ def _build(
     features: FeatureConfig,
     progress: Progress | None,
 ) -> None:
-    import torch
-
-    from samplemind_core.audio.features import LogMel
-
-    folder = dataset_folder(root, dataset.id)
-    front_end = LogMel(features)
     # Clips that came later have the later rows: the earlier ones are there already.
     earlier = _load(file)
     kept = earlier if earlier is not None and earlier.shape[1:] == shape[1:] else np.empty((0, *shape[1:]), np.float16)
     first = min(len(kept), len(clips))
+    files = [_stored(dataset_folder(root, dataset.id), clip) for clip in clips[first:]]
 
     def fill(array: Float16) -> None:
         array[:first] = kept[:first]
-        with torch.inference_mode():
-            for start, windows in _windows(folder, clips[first:], features):
-                start += first
-                log_mel = front_end(torch.from_numpy(windows))
-                array[start : start + len(windows)] = log_mel.numpy().astype(np.float16)
-                if progress is not None:
-                    progress(start + len(windows), len(clips), "Computing spectrograms")
+        done = first
+        for rows in _rows(files, features):
+            array[done : done + len(rows)] = rows
+            done += len(rows)
+            if progress is not None:
+                progress(done, len(clips), "Computing spectrograms")
 
     new_cache(file, shape, fill)
 
 
-def _windows(folder: Path, clips: Sequence[Clip], features: FeatureConfig) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Yield (first row, windows (B, num_samples)); the next batch is decoded while this one is in use."""
-    from samplemind_core.audio.window import fit_window
+def _rows(files: Sequence[StoredFile], features: FeatureConfig) -> Iterator[Float16]:
+    """Yield the spectrograms (B, 1, n_mels, frames) of clips in order; thousands are made by processes."""
+    make = partial(make_row, features=features)
+    batches = [files[start : start + _BATCH] for start in range(0, len(files), _BATCH)]
+    waiting: deque[list[Future[list[bytes]]]] = deque()
+    with listeners().at_work(len(files)) as processes:
+        threads = max(NUM_THREADS, processes.count)
+        with ThreadPoolExecutor(threads, thread_name_prefix="cache") as pool:
 
-    def window(clip: Clip) -> NDArray[np.float32]:
-        return fit_window(clip_waveform(folder, clip, features.sample_rate_hz), features)[0]
+            def submit(batch: Sequence[StoredFile]) -> None:
+                size = max(1, min(CHUNK, -(-len(batch) // threads)))
+                parts = [batch[start : start + size] for start in range(0, len(batch), size)]
+                waiting.append([pool.submit(processes.each, make, part, lost_row) for part in parts])
 
-    with ThreadPoolExecutor(_THREADS, thread_name_prefix="cache") as pool:
-        try:
-            starts = range(0, len(clips), _BATCH)
-            ahead = [pool.submit(window, clip) for clip in clips[:_BATCH]]
-            for start in starts:
-                batch = ahead
-                ahead = [pool.submit(window, clip) for clip in clips[start + _BATCH : start + 2 * _BATCH]]
-                yield start, np.stack([future.result() for future in batch])
-        finally:
-            pool.shutdown(cancel_futures=True)
+            try:
+                for batch in batches[:_AHEAD]:
+                    submit(batch)
+                for place in range(len(batches)):
+                    rows = b"".join(chain.from_iterable(future.result() for future in waiting.popleft()))
+                    if place + _AHEAD < len(batches):
+                        submit(batches[place + _AHEAD])
+                    yield np.frombuffer(rows, "<f2").reshape(-1, *features.shape)
+            finally:
+                pool.shutdown(cancel_futures=True)
 
 
 def clip_waveform(folder: Path, clip: Clip, sample_rate_hz: int) -> NDArray[np.float32]:
@@ -220,23 +224,11 @@ def clip_waveform(folder: Path, clip: Clip, sample_rate_hz: int) -> NDArray[np.f
     DataError
         If the file is gone or has changed.
     """
-    from samplemind_core.audio.decode import decode
+    return stored_waveform(_stored(folder, clip), sample_rate_hz)
 
-    # The file passed the limits of its import; a limit lowered since then must not lock it out.
-    limits = Limits(max_file_mb=4_096, max_clip_s=86_400)
-    try:
-        decoded = decode(folder / (clip.file or ""), sample_rate_hz, name=clip.name, limits=limits)
-    except AudioError as error:
-        raise DataError(
-            f"The stored file of clip '{clip.name}' in dataset '{clip.dataset_id}' can no longer be used: "
-            f"{error.problem}",
-            "Import the dataset again.",
-        ) from error
-    if decoded.content_hash != clip.content_hash:
-        raise DataError(
-            f"The stored file of clip '{clip.name}' has changed since its import.", "Import the dataset again."
-        )
-    return decoded.waveform
+
+def _stored(folder: Path, clip: Clip) -> StoredFile:
+    return StoredFile(folder / (clip.file or ""), clip.name, str(clip.dataset_id), clip.content_hash)
 
 
 def _fixed(dataset: Dataset, features: FeatureConfig) -> DataError:

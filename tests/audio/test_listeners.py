@@ -14,11 +14,13 @@ import soundfile as sf
 from samplemind_core.audio import listeners as module
 from samplemind_core.audio.listeners import Listeners
 from samplemind_core.config import FeatureConfig
+from samplemind_core.data.cache import cache_file, feature_cache
 from samplemind_core.data.reading import Workbench
 from samplemind_core.data.sources import Candidate
-from samplemind_core.errors import ConfigError
+from samplemind_core.errors import ConfigError, DataError
 from samplemind_core.inference.hearing import Heard, hear, lost
 from samplemind_core.settings import Limits
+from samplemind_core.workspace import Workspace
 from tests.waiting import wait_until
 
 SLOW_S = 110.0  # for processes to start on a machine that does much else
@@ -94,6 +96,29 @@ def test_an_import_by_processes_leaves_the_same_clips(
     assert told[0] == told[1]
     assert sum(bool(reading.reason) for reading in told[0]) == 1
     assert np.array_equal(*rows)
+
+
+def test_a_feature_cache_made_by_processes_holds_the_same_bytes(
+    pair: Listeners, files: list[Path], workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = files[0].parent / "manifest.csv"
+    lines = [f"{path.name},{('kick', 'snare')[place % 2]}" for place, path in enumerate(files) if place != 4]
+    manifest.write_text("\n".join(["path,label", *lines]))
+    workspace.import_dataset(manifest, name="nine")
+    dataset = workspace.dataset("nine")
+    file = cache_file(workspace.root, dataset.id, FEATURES)
+    made = []
+    for name in ("threads", "processes"):
+        if name == "processes":
+            monkeypatch.setattr("samplemind_core.data.cache.listeners", lambda: pair)
+        feature_cache(workspace.root, workspace.store, dataset, FEATURES)
+        made.append(file.read_bytes())
+        file.unlink()
+    assert made[0] == made[1]
+    stored = workspace.clips("nine")[3]
+    (file.parents[1] / stored.file).write_bytes(b"RIFF")
+    with pytest.raises(DataError, match=stored.name):  # raised there, told here
+        feature_cache(workspace.root, workspace.store, dataset, FEATURES)
 
 
 def test_a_file_that_takes_two_processes_with_it_is_refused_and_the_others_are_heard(pair: Listeners) -> None:
