@@ -284,7 +284,7 @@ class Listeners:
             try:
                 return self._free.get_nowait()
             except queue.Empty:
-                if self.num_ready < self.count:
+                if self.num_ready < max(1, self.count):
                     return None
             with suppress(queue.Empty):
                 return self._free.get(timeout=0.1)

@@ -18,10 +18,10 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from samplemind_core.audio.listeners import CHUNK, NUM_THREADS, listeners
+from samplemind_core.audio.listeners import CHUNK, listeners
 from samplemind_core.config import USUAL_FEATURES, FeatureConfig, fingerprint
 from samplemind_core.data.incoming import dataset_folder, storage_errors
-from samplemind_core.data.rows import StoredFile, lost_row, make_row, stored_waveform
+from samplemind_core.data.rows import StoredFile, lost_row, make_rows, stored_waveform
 from samplemind_core.errors import DataError
 from samplemind_core.store.records import Clip, Dataset
 
@@ -192,17 +192,17 @@ def _build(
 
 def _rows(files: Sequence[StoredFile], features: FeatureConfig) -> Iterator[Float16]:
     """Yield the spectrograms (B, 1, n_mels, frames) of clips in order; thousands are made by processes."""
-    make = partial(make_row, features=features)
+    make = partial(make_rows, features=features)
     batches = [files[start : start + _BATCH] for start in range(0, len(files), _BATCH)]
     waiting: deque[list[Future[list[bytes]]]] = deque()
     with listeners().at_work(len(files)) as processes:
-        threads = max(NUM_THREADS, processes.count)
+        threads = processes.num_threads
         with ThreadPoolExecutor(threads, thread_name_prefix="cache") as pool:
 
             def submit(batch: Sequence[StoredFile]) -> None:
                 size = max(1, min(CHUNK, -(-len(batch) // threads)))
                 parts = [batch[start : start + size] for start in range(0, len(batch), size)]
-                waiting.append([pool.submit(processes.each, make, part, lost_row) for part in parts])
+                waiting.append([pool.submit(processes.together, make, part, lost_row) for part in parts])
 
             try:
                 for batch in batches[:_AHEAD]:

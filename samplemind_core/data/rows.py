@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from samplemind_core.audio.decode import decode
+from samplemind_core.audio.decode import Decoded, decode, decode_all
 from samplemind_core.audio.listeners import lost_error
-from samplemind_core.audio.window import crop_window
+from samplemind_core.audio.window import crop_window, detached
 from samplemind_core.config import FeatureConfig
 from samplemind_core.errors import AudioError, DataError
 from samplemind_core.settings import Limits
+
+# A stored file passed the limits of its import; a limit lowered since then must not lock it out.
+_NO_LIMITS = Limits(max_file_mb=4_096, max_clip_s=86_400)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,21 +30,25 @@ class StoredFile:
     content_hash: str
 
 
-def make_row(file: StoredFile, *, features: FeatureConfig) -> bytes:
-    """Return the log-mel spectrogram (1, n_mels, frames) of a clip as float16, little end first.
+def make_rows(files: Sequence[StoredFile], *, features: FeatureConfig) -> list[bytes]:
+    """Return the log-mel spectrograms (1, n_mels, frames) of a few clips as float16, little end first.
 
     Raises
     ------
     DataError
-        If the file is gone or has changed.
+        If a file is gone or has changed.
     """
     import torch
 
     from samplemind_core.audio.features import front_end
 
-    window, _ = crop_window(stored_waveform(file, features.sample_rate_hz), features)
+    windows = []
+    sounds = decode_all(((file.path, file.name) for file in files), features.sample_rate_hz, limits=_NO_LIMITS)
+    for file, sound in zip(files, sounds, strict=True):
+        waveform = _checked(file, sound)
+        windows.append(detached(crop_window(waveform, features)[0], waveform))
     with torch.inference_mode():
-        return front_end(features).of_clip(window).numpy().astype("<f2").tobytes()
+        return [front_end(features).of_clip(window).numpy().astype("<f2").tobytes() for window in windows]
 
 
 def lost_row(file: StoredFile) -> bytes:
@@ -56,17 +64,21 @@ def stored_waveform(file: StoredFile, sample_rate_hz: int) -> NDArray[np.float32
     DataError
         If the file is gone or has changed.
     """
-    # The file passed the limits of its import; a limit lowered since then must not lock it out.
-    limits = Limits(max_file_mb=4_096, max_clip_s=86_400)
     try:
-        decoded = decode(file.path, sample_rate_hz, name=file.name, limits=limits)
+        sound: Decoded | AudioError = decode(file.path, sample_rate_hz, name=file.name, limits=_NO_LIMITS)
     except AudioError as error:
-        raise _unusable(file, error) from error
-    if decoded.content_hash != file.content_hash:
+        sound = error
+    return _checked(file, sound)
+
+
+def _checked(file: StoredFile, sound: Decoded | AudioError) -> NDArray[np.float32]:
+    if isinstance(sound, AudioError):
+        raise _unusable(file, sound) from sound
+    if sound.content_hash != file.content_hash:
         raise DataError(
             f"The stored file of clip '{file.name}' has changed since its import.", "Import the dataset again."
         )
-    return decoded.waveform
+    return sound.waveform
 
 
 def _unusable(file: StoredFile, error: AudioError) -> DataError:
