@@ -120,16 +120,19 @@ def augment(
         middle_db = (2 * gain - 1) * config.gain_db
         exponent = torch.log2(0.5 - middle_db / features.top_db).neg().view(-1, 1, 1, 1)
         result = (result / floor).clamp(0.0, 1.0).pow(exponent) * floor
+    hidden_frames = hidden_bands = None
     if time_shift:
-        result = _shift(result, _whole(time_move, 2 * time_shift) - time_shift, 3, floor)
+        result, hidden_frames = _shift(result, _whole(time_move, 2 * time_shift) - time_shift, 3)
     if freq_shift:
-        result = _shift(result, _whole(freq_move, 2 * freq_shift) - freq_shift, 2, floor)
+        result, hidden_bands = _shift(result, _whole(freq_move, 2 * freq_shift) - freq_shift, 2)
     if time_mask:
-        inside = _stretch(time_width, time_start, time_mask, frames)
-        result = _at_most(result, (inside * floor).view(batch, 1, 1, frames), log_mel)
+        hidden_frames = _either(hidden_frames, _stretch(time_width, time_start, time_mask, frames))
     if freq_mask:
-        inside = _stretch(freq_width, freq_start, freq_mask, bands)
-        result = _at_most(result, (inside * floor).view(batch, 1, bands, 1), log_mel)
+        hidden_bands = _either(hidden_bands, _stretch(freq_width, freq_start, freq_mask, bands))
+    if hidden_frames is not None:
+        result = _at_most(result, (hidden_frames * floor).view(batch, 1, 1, frames), log_mel)
+    if hidden_bands is not None:
+        result = _at_most(result, (hidden_bands * floor).view(batch, 1, bands, 1), log_mel)
     return result.contiguous()
 
 
@@ -341,12 +344,18 @@ def _whole(uniform: Tensor, largest: int) -> Tensor:
 
 
 def _at_most(log_mel: Tensor, limit: Tensor, kept: Tensor) -> Tensor:
-    """Return the smaller of two, in the memory of the first unless that is to be kept."""
-    return torch.minimum(log_mel, limit, out=None if log_mel is kept else log_mel)
+    """Return the smaller of two, in the usual order in memory; in that of the first unless that is to be kept."""
+    if log_mel.is_contiguous():
+        return torch.minimum(log_mel, limit, out=None if log_mel is kept else log_mel)
+    return torch.minimum(log_mel, limit, out=torch.empty_like(log_mel, memory_format=torch.contiguous_format))
 
 
-def _shift(log_mel: Tensor, steps: Tensor, dim: int, floor: float) -> Tensor:
-    """Return each clip moved by its ``steps`` (B,) along ``dim``, the gap at the floor."""
+def _either(hidden: Tensor | None, more: Tensor) -> Tensor:
+    return more if hidden is None else hidden | more
+
+
+def _shift(log_mel: Tensor, steps: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """Return each clip moved by its ``steps`` (B,) along ``dim``, and which places (B, size) are a gap."""
     size = log_mel.shape[dim]
     shape = [1, 1, 1, 1]
     shape[dim] = size
@@ -360,7 +369,7 @@ def _shift(log_mel: Tensor, steps: Tensor, dim: int, floor: float) -> Tensor:
         moved = rows if dim == 2 else rows.transpose(2, 3)
     else:
         moved = log_mel.gather(dim, source.expand(log_mel.shape))
-    return torch.minimum(moved, outside * floor, out=moved)
+    return moved, outside.view(-1, size)
 
 
 def _stretch(width: Tensor, start: Tensor, widest: int, size: int) -> Tensor:
