@@ -33,7 +33,7 @@ from samplemind_core.store.records import joined
 from samplemind_core.training.checkpoints import CheckpointInfo, load_model
 from samplemind_core.training.device import pick_device, pick_memory_format
 
-BATCH = 32
+BATCH = 64
 AHEAD = 3
 """Batches that are decoded or wait for the network at any time."""
 NUM_NEAREST = 3
