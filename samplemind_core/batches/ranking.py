@@ -194,7 +194,7 @@ def _ranked(answer: Answer) -> list[tuple[str, float]]:
 
 
 def _reason(answer: Answer) -> str:
-    return " or ".join(f"{name} ({share:.0%})" for name, share in _ranked(answer)[:2])
+    return " or ".join(f"{name} ({100 * share:.0f} %)" for name, share in _ranked(answer)[:2])
 
 
 def _read(kept: Path, num_answers: int) -> list[int] | None:

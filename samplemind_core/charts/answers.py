@@ -45,7 +45,9 @@ def class_counts_figure(
         textposition="outside",
         textfont={"size": LABEL_SIZE_PX, "color": colors.text},
         cliponaxis=False,
-        hovertext=[f"{safe(name)}: {count:,} ({count / total:.0%})" for name, count in zip(names, counts, strict=True)],
+        hovertext=[
+            f"{safe(name)}: {count:,} ({100 * count / total:.0f} %)" for name, count in zip(names, counts, strict=True)
+        ],
         hovertemplate="%{hovertext}<extra></extra>",
         hoverlabel={"bgcolor": colors.surface},
     )
@@ -101,7 +103,7 @@ def confidence_histogram_figure(histogram: Sequence[int], theme: Theme = "light"
     return figure(
         [bars],
         theme,
-        f"Confidence of {total:,} answers: {sure / total:.0%} of them at 90 % or more.",
+        f"Confidence of {total:,} answers: {100 * sure / total:.0f} % of them at 90 % or more.",
         220,
         dragmode=False,
         margin={"l": 8, "r": 8, "t": 8, "b": 8},

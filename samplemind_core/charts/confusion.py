@@ -75,7 +75,7 @@ def confusion_figure(
     ]
     errors = np.where(diagonal, 0, counts)
     true, predicted = np.unravel_index(int(errors.argmax()), errors.shape)
-    alt = f"Confusion matrix of {plural(num_clips, 'clip')}: {counts.trace() / num_clips:.1%} right"
+    alt = f"Confusion matrix of {plural(num_clips, 'clip')}: {100 * counts.trace() / num_clips:.1f} % right"
     if errors.any():
         worst = plural(int(errors.max()), "clip")
         alt += f"; the most common error takes {class_names[int(true)]} for {class_names[int(predicted)]} ({worst})"
@@ -244,7 +244,7 @@ def _cell_sentence(class_names: Sequence[str], true: int, predicted: int, count:
     name, other = safe(class_names[true]), safe(class_names[predicted])
     if total == 0:
         return f"There are no {name} clips"
-    share = f"{count:,} of {plural(total, f'{name} clip')} ({count / total:.0%})"
+    share = f"{count:,} of {plural(total, f'{name} clip')} ({100 * count / total:.0f} %)"
     return f"{share} recognised" if true == predicted else f"{share} taken for {other}"
 
 

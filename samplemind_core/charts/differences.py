@@ -94,7 +94,7 @@ def agreement_figure(shares: npt.ArrayLike, names: Sequence[str], theme: Theme =
     colors = palette(theme)
     places = list(range(len(names)))
     pairs = [(values[i, j], names[i], names[j]) for i in places for j in places if i < j]
-    alt = "Share of equal answers: " + "; ".join(f"{a} and {b} {share:.0%}" for share, a, b in pairs) + "."
+    alt = "Share of equal answers: " + "; ".join(f"{a} and {b} {100 * share:.0f} %" for share, a, b in pairs) + "."
     lowest = min([share for share, *_ in pairs], default=0.0)
     ticks = {"tickmode": "array", "tickvals": places, "ticktext": [safe(n, 16) for n in names], "showgrid": False}
     return figure(
@@ -103,8 +103,10 @@ def agreement_figure(shares: npt.ArrayLike, names: Sequence[str], theme: Theme =
                 x=places, y=places, z=values, zmin=min(lowest, 0.9), zmax=1, showscale=False, xgap=2, ygap=2,
                 colorscale=[[0, colors.surface], [1, mix(colors.accent, colors.background, 0.25)]],
                 text=[[f"{100 * share:.0f} %" for share in row] for row in values], texttemplate="%{text}",
-                hovertext=[[f"{safe(names[i])} and {safe(names[j])} answer alike on {values[i, j]:.1%}" for j in places]
-                           for i in places],
+                hovertext=[
+                    [f"{safe(names[i])} and {safe(names[j])} agree on {100 * values[i, j]:.1f} %" for j in places]
+                    for i in places
+                ],
                 hovertemplate="%{hovertext}<extra></extra>",
             )
         ],

@@ -52,9 +52,10 @@ def leakage_figure(naive: Interval | None, whole: Interval | None, theme: Theme 
             },
             mode="markers+text",
             marker={"color": color, "size": 11},
-            text=[f"{middle:.1%}"],
+            text=[f"{100 * middle:.1f} %"],
             textposition="top center",
-            hovertemplate=f"{name}: {middle:.1%}, 95 % interval {low:.1%} to {high:.1%}<extra></extra>",
+            hovertemplate=f"{name}: {100 * middle:.1f} %, 95 % interval {100 * low:.1f} to {100 * high:.1f} %"
+            "<extra></extra>",
         )
         for name, (middle, low, high), color in rows
     ]
@@ -63,7 +64,8 @@ def leakage_figure(naive: Interval | None, whole: Interval | None, theme: Theme 
     return figure(
         traces,
         theme,
-        f"Accuracy of a quick baseline: {naive[0]:.1%} with a random split, {whole[0]:.1%} with groups kept whole.",
+        f"Accuracy of a quick baseline: {100 * naive[0]:.1f} % with a random split, {100 * whole[0]:.1f} % with "
+        "groups kept whole.",
         150,
         xaxis=axis(theme, "Accuracy of a quick baseline", range=[lowest - room, highest + room], tickformat=".0%"),
         yaxis=axis(theme, "", showgrid=False, range=[-0.6, 1.7], fixedrange=True),
@@ -96,7 +98,8 @@ def shortcut_figure(alone: Mapping[str, float], chance: float, theme: Theme = "l
     result = figure(
         [bars],
         theme,
-        f"The most telling fact is {safe(best)}: {alone[best]:.0%} balanced accuracy alone; guessing: {chance:.0%}.",
+        f"The most telling fact is {safe(best)}: {100 * alone[best]:.0f} % balanced accuracy alone; guessing: "
+        f"{100 * chance:.0f} %.",
         _FRAME_PX + _ROW_PX * len(ordered),
         xaxis=axis(theme, "Balanced accuracy with this fact alone", range=[0, 1.03], tickformat=".0%"),
         yaxis=axis(theme, "", showgrid=False, fixedrange=True),

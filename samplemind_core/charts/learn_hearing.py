@@ -84,7 +84,8 @@ def mel_power_figure(mel: npt.ArrayLike, features: FeatureConfig, theme: Theme =
     visible = float((shares > 0.01).mean())
     ticks_hz, tick_bands = frequency_ticks(features)
     alt = (
-        f"Power in {values.shape[0]} mel bands by {values.shape[1]:,} frames: only {visible:.1%} of the cells reach "
+        f"Power in {values.shape[0]} mel bands by {values.shape[1]:,} frames: only {100 * visible:.1f} % of the "
+        "cells reach "
         "a hundredth of the loudest."
     )
     seconds = np.arange(values.shape[1]) * (features.hop_length / features.sample_rate_hz)

@@ -88,13 +88,14 @@ def change_figure(titles: Sequence[str], changes: Sequence[float], theme: Theme 
         y=list(range(len(titles))),
         orientation="h",
         marker={"color": [quiet] * (len(titles) - 1) + [colors.accent], "cornerradius": 4},
-        text=[f"{change:.0%}" for change in changes],
+        text=[f"{100 * change:.0f} %" for change in changes],
         textposition="outside",
         cliponaxis=False,
-        hovertext=[f"{safe(t)} changes by {c:.0%} of its size" for t, c in zip(titles, changes, strict=True)],
+        hovertext=[f"{safe(t)} changes by {100 * c:.0f} % of its size" for t, c in zip(titles, changes, strict=True)],
         hovertemplate="%{hovertext}<extra></extra>",
     )
-    alt = f"Change of each stage: {titles[0].lower()} by {changes[0]:.0%}, {titles[-1].lower()} by {changes[-1]:.0%}."
+    first, last = (f"{titles[place].lower()} by {100 * changes[place]:.0f} %" for place in (0, -1))
+    alt = f"Change of each stage: {first}, {last}."
     ticks = {"tickmode": "array", "tickvals": list(range(len(titles))), "ticktext": [safe(title) for title in titles]}
     return figure(
         [bars],
@@ -159,8 +160,9 @@ def dropout_figure(
     low, high = rows[:, best].min(), rows[:, best].max()
     agreed = float((rows.argmax(axis=1) == best).mean())
     alt = (
-        f"{plural(len(rows), 'answer')} with dropout: {class_names[best]} gets between {low:.0%} and {high:.0%}, "
-        f"and is the answer {agreed:.0%} of the time; the whole network gives it {answer[best]:.0%}."
+        f"{plural(len(rows), 'answer')} with dropout: {class_names[best]} gets between {100 * low:.0f} % and "
+        f"{100 * high:.0f} %, "
+        f"and is the answer {100 * agreed:.0f} % of the time; the whole network gives it {100 * answer[best]:.0f} %."
     )
     ticks = {
         "tickmode": "array",

@@ -67,7 +67,8 @@ def threshold_figure(
             )
         )
     place = int(np.argmin(np.abs(np.asarray(thresholds) - current)))
-    words = [f"{name} {'undefined' if values[place] is None else f'{values[place]:.0%}'}" for name, values, *_ in shown]
+    at = [(name, values[place]) for name, values, *_ in shown]
+    words = [f"{name} {'undefined' if value is None else f'{100 * value:.0f} %'}" for name, value in at]
     result = figure(
         traces,
         theme,
@@ -108,15 +109,18 @@ def reliability_figure(bins: Sequence[ReliabilityBin], theme: Theme = "light") -
         mode="lines+markers",
         line={"color": translucent(colors.accent, 0.5), "width": 1.5},
         marker={"color": colors.accent, "size": 10},
-        hovertext=[f"{part.num_clips} answers, {part.confidence:.0%} sure, {part.accuracy:.0%} right" for part in bins],
+        hovertext=[
+            f"{part.num_clips} answers, {100 * part.confidence:.0f} % sure, {100 * part.accuracy:.0f} % right"
+            for part in bins
+        ],
         hovertemplate="%{hovertext}<extra></extra>",
     )
     boldest = max(bins, key=lambda part: part.confidence)
     result = figure(
         [diagonal, dots],
         theme,
-        f"Accuracy by confidence in {len(bins)} bins; the surest answers are {boldest.confidence:.0%} sure and "
-        f"{boldest.accuracy:.0%} right.",
+        f"Accuracy by confidence in {len(bins)} bins; the surest answers are {100 * boldest.confidence:.0f} % sure and "
+        f"{100 * boldest.accuracy:.0f} % right.",
         HEIGHT_PX + 40,
         dragmode=False,
         xaxis=axis(theme, "How sure (%)", range=[15, 103], fixedrange=True),
@@ -165,7 +169,8 @@ def best_of_figure(
     result = figure(
         [flat, curve, dot],
         theme,
-        f"The best of {current} networks scores {here:.1%} on the test set; all are truly right on {truth:.0%}.",
+        f"The best of {current} networks scores {100 * here:.1f} % on the test set; all are truly right on "
+        f"{100 * truth:.0f} %.",
         HEIGHT_PX,
         dragmode=False,
         xaxis=axis(theme, "Networks measured on the test set", showgrid=False, fixedrange=True),
@@ -225,7 +230,8 @@ def split_figure(
     return figure(
         traces,
         theme,
-        f"The same clips and baseline: {np.mean(random):.1%} when split at random, {np.mean(grouped):.1%} when {what} "
+        f"The same clips and baseline: {100 * np.mean(random):.1f} % when split at random, "
+        f"{100 * np.mean(grouped):.1f} % when {what} "
         "stay whole.",
         210,
         bargap=0.35,

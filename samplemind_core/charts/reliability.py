@@ -72,15 +72,15 @@ def reliability_figure(
                     "arrayminus": [100 * (one.accuracy - one.interval[0]) for one in bins],
                 },
                 hovertext=[
-                    f"{safe(name)}: {plural(one.num_clips, 'clip')} with {one.confidence:.1%} confidence, "
-                    f"{one.accuracy:.1%} of them {right}"
+                    f"{safe(name)}: {plural(one.num_clips, 'clip')} with {100 * one.confidence:.1f} % confidence, "
+                    f"{100 * one.accuracy:.1f} % of them {right}"
                     for one in bins
                 ],
                 hovertemplate="%{hovertext}<extra></extra>",
             )
         )  # fmt: skip
     gaps = "; ".join(
-        f"{name}: {sum(one.num_clips * (one.confidence - one.accuracy) for one in bins) / _total(bins):+.1%}"
+        f"{name}: {100 * sum(one.num_clips * (one.confidence - one.accuracy) for one in bins) / _total(bins):+.1f} %"
         for name, bins in bins_by_name.items()
         if bins
     )
@@ -119,7 +119,7 @@ def confidence_histogram_figure(
         sure = np.clip(np.asarray(given, dtype=np.float64), 0, 1)
         counts, _ = np.histogram(sure, edges)
         shares = 100 * counts / max(1, len(sure))
-        facts.append(f"{name}: {np.mean(sure >= 0.9):.0%} above 90 %")
+        facts.append(f"{name}: {100 * np.mean(sure >= 0.9):.0f} % above 90 %")
         traces.append(
             go.Bar(
                 x=(100 * (edges[:-1] + edges[1:]) / 2).tolist(),
@@ -127,7 +127,8 @@ def confidence_histogram_figure(
                 name=safe(name, 24),
                 marker={"color": run_color(place, theme), "line": {"width": 0}},
                 hovertext=[
-                    f"{safe(name)}: {plural(int(count), 'clip')} ({share:.1f} %) with {low:.0%} to {high:.0%}"
+                    f"{safe(name)}: {plural(int(count), 'clip')} ({share:.1f} %) with {100 * low:.0f} % to "
+                    f"{100 * high:.0f} %"
                     for count, share, low, high in zip(counts, shares, edges[:-1], edges[1:], strict=True)
                 ],
                 hovertemplate="%{hovertext}<extra></extra>",

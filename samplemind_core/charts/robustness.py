@@ -60,7 +60,7 @@ def withstood_figure(
         return empty_figure("What the network withstands appears here once it was measured.", theme)
     order = sorted(range(len(titles)), key=lambda row: min(accuracies[row]))
     colors = palette(theme)
-    said = "{:.1%} right" if score == "Accuracy" else score.lower() + " {:.1%}"
+    said = "{:.1f} % right" if score == "Accuracy" else score.lower() + " {:.1f} %"
     lines, points = (
         [],
         go.Scatter(x=[], y=[], mode="markers", hovertemplate="%{hovertext}<extra></extra>", showlegend=False),
@@ -83,7 +83,7 @@ def withstood_figure(
         for level, (label, share) in enumerate(zip(labels[row], shares, strict=True)):
             x.append(100 * share)
             y.append(place)
-            hover.append(f"{safe(titles[row])} {safe(label)}: {said.format(share)}")
+            hover.append(f"{safe(titles[row])} {safe(label)}: {said.format(100 * share)}")
             custom.append([row, level])
     for line in lines:
         line.x = [100 * share for share in line.x]
@@ -104,8 +104,8 @@ def withstood_figure(
     worst = order[0]
     level = int(np.argmin(accuracies[worst]))
     alt = (
-        f"{score} under {len(titles)} changes, {clean:.1%} without any: worst under {titles[worst]} "
-        f"{labels[worst][level]} with {accuracies[worst][level]:.1%}."
+        f"{score} under {len(titles)} changes, {100 * clean:.1f} % without any: worst under {titles[worst]} "
+        f"{labels[worst][level]} with {100 * accuracies[worst][level]:.1f} %."
     )
     result = figure(
         [*lines, points],
@@ -218,7 +218,7 @@ def withstood_curve_figure(
         )
     )
     worst = int(np.argmin(accuracy))
-    ends = f"{accuracy[clean_at]:.1%} clean, {accuracy[worst]:.1%} at {labels[worst]}"
+    ends = f"{100 * accuracy[clean_at]:.1f} % clean, {100 * accuracy[worst]:.1f} % at {labels[worst]}"
     alt = f"{score} under {title or 'a change'}: {ends}."
     result = figure(
         traces,

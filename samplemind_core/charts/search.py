@@ -182,7 +182,7 @@ def importance_figure(importance: Mapping[str, float], labels: Mapping[str, str]
     return figure(
         [trace],
         theme,
-        f"{labels.get(top, top)} mattered most, {importance[top]:.0%}.",
+        f"{labels.get(top, top)} mattered most, {100 * importance[top]:.0f} %.",
         34 * len(names) + 70,
         bargap=0.45,
         xaxis=axis(theme, "Share in what made the best trials good (%)", range=[0, 110], fixedrange=True),

@@ -58,9 +58,9 @@ def slice_figure(
     inks = [mix(colors.muted, colors.background, 0.4) if one.small else colors.accent for one in shown]
     right = score == "Accuracy"
     sentences = [
-        f"{safe(one.value, 60)}: {one.accuracy:.1%} "
+        f"{safe(one.value, 60)}: {100 * one.accuracy:.1f} % "
         + (f"of {plural(one.num_clips, 'clip')} right " if right else f"on {plural(one.num_clips, 'clip')} ")
-        + f"({one.interval[0]:.0%} to {one.interval[1]:.0%})"
+        + f"({100 * one.interval[0]:.0f} % to {100 * one.interval[1]:.0f} %)"
         for one in shown
     ]
     traces = [
@@ -85,7 +85,8 @@ def slice_figure(
     return figure(
         traces,
         theme,
-        f"{score} by slice, {overall:.1%} over all clips; lowest for {worst.value} with {worst.accuracy:.1%} of "
+        f"{score} by slice, {100 * overall:.1f} % over all clips; lowest for {worst.value} with "
+        f"{100 * worst.accuracy:.1f} % of "
         f"{plural(worst.num_clips, 'clip')}.",
         26 * len(shown) + 76,
         dragmode=False,

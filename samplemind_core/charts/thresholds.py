@@ -79,7 +79,8 @@ def _class_figure(curves: Sequence[Curves], class_names: Sequence[str], theme: T
                 line={"color": class_color(list(class_names).index(one.label), theme), "width": 2,
                       "shape": "hv" if roc else "linear"},
                 hovertext=[
-                    f"{safe(one.label)} from {threshold:.1%} on: recall {hit:.1%}, {value:.1%} {word}"
+                    f"{safe(one.label)} from {100 * threshold:.1f} % on: recall {100 * hit:.1f} %, "
+                    f"{100 * value:.1f} % {word}"
                     for threshold, hit, value in zip(one.thresholds[rows], recall, other, strict=True)
                 ],
                 hovertemplate="%{hovertext}<extra></extra>",
@@ -127,7 +128,8 @@ def risk_coverage_figure(
         lowest = min(lowest, float(settled.min()))
         at_90 = int(np.searchsorted(coverage, 0.9 - 1e-9))
         facts.append(
-            f"{name} {accuracy[min(at_90, len(accuracy) - 1)]:.1%} at 90 % coverage, {accuracy[-1]:.1%} at all"
+            f"{name} {100 * (accuracy[min(at_90, len(accuracy) - 1)]):.1f} % at 90 % coverage, "
+            f"{100 * accuracy[-1]:.1f} % at all"
         )
         traces.append(
             go.Scatter(
@@ -137,8 +139,9 @@ def risk_coverage_figure(
                 name=safe(name, 24),
                 line={"color": run_color(place, theme), "width": 2.5},
                 hovertext=[
-                    f"{safe(name)}: answering {share:.1%} of the clips, those of at least {threshold:.1%} confidence, "
-                    f"{right:.1%} are right"
+                    f"{safe(name)}: answering {100 * share:.1f} % of the clips, those of at least "
+                    f"{100 * threshold:.1f} % confidence, "
+                    f"{100 * right:.1f} % are right"
                     for share, right, threshold in zip(coverage[rows], accuracy[rows], thresholds[rows], strict=True)
                 ],
                 hovertemplate="%{hovertext}<extra></extra>",
@@ -149,7 +152,7 @@ def risk_coverage_figure(
             go.Scatter(
                 x=[100 * chosen[0]], y=[100 * chosen[1]], mode="markers", showlegend=False,
                 marker={"color": colors.background, "size": 13, "line": {"color": colors.text, "width": 2.5}},
-                hovertext=[f"Chosen: {chosen[0]:.1%} answered, {chosen[1]:.1%} of them right"],
+                hovertext=[f"Chosen: {100 * chosen[0]:.1f} % answered, {100 * chosen[1]:.1f} % of them right"],
                 hovertemplate="%{hovertext}<extra></extra>",
             )
         )  # fmt: skip

@@ -210,14 +210,14 @@ def _warnings(
     if cut_s > 0 and (cut_share >= CUT_SHARE or cut_s >= 0.5 * features.duration_s):
         found.append(
             f"The clip is {len(resampled) / rate:.2f} s long; the network hears {features.duration_s:g} s of it. "
-            f"{cut_s:.2f} s with {cut_share:.0%} of the energy are cut."
+            f"{cut_s:.2f} s with {100 * cut_share:.0f} % of the energy are cut."
         )
     inside = resampled[start : start + size]
     first, last = sounding(inside)
     quiet = 1.0 - (last - first) / size
     if quiet >= MOSTLY_PADDING:
         found.append(
-            f"The sound lasts {1_000 * (last - first) / rate:,.0f} ms; {quiet:.0%} of the window is padding or "
+            f"The sound lasts {1_000 * (last - first) / rate:,.0f} ms; {100 * quiet:.0f} % of the window is padding or "
             "silence. A shorter window would show it larger."
         )
     if first >= LATE_START_S * rate:
@@ -239,7 +239,7 @@ def _band_warnings(waveform: NDArray[np.float32], native_hz: int, features: Feat
     lost = spectrum[hz > top].sum() / max(spectrum.sum(), 1e-300)
     found = []
     if lost >= CUT_SHARE:
-        found.append(f"{lost:.0%} of the energy lies above {top:,.0f} Hz, where the network hears nothing.")
+        found.append(f"{100 * lost:.0f} % of the energy lies above {top:,.0f} Hz, where the network hears nothing.")
     # Where the spectrum ends: the frequency below which all but -70 dB of its energy lies.
     total = np.cumsum(spectrum)
     limit = float(hz[int(np.searchsorted(total, (1 - 1e-7) * total[-1]))])

@@ -92,8 +92,9 @@ def _by_rate(name: str, having: NDArray[np.bool_], rates: NDArray[np.int64], lim
     more = [float((rates[having] == rate).mean() - (rates[~having] == rate).mean()) for rate in kinds]
     rate = int(kinds[int(np.argmax(more))])
     words = (
-        f"{(rates[having] == rate).mean():.0%} of the clips with {quoted([name])} have {rate:,} Hz, of the others "
-        f"{(rates[~having] == rate).mean():.0%} (Cramér's V {strength:.2f} of 1)"
+        f"{100 * (rates[having] == rate).mean():.0f} % of the clips with {quoted([name])} have {rate:,} Hz, of the "
+        "others "
+        f"{100 * (rates[~having] == rate).mean():.0f} % (Cramér's V {strength:.2f} of 1)"
     )
     return _Difference(name, strength, words, np.flatnonzero(having & (rates == rate)).tolist())
 
@@ -108,7 +109,8 @@ def _by_level(
     if abs(mine - others) < LEAST_DB:
         return None
     words = (
-        f"Clips with {quoted([name])} peak at {mine:.1f} dB, the others at {others:.1f} dB (medians; {share:.0%} of "
+        f"Clips with {quoted([name])} peak at {mine:.1f} dB, the others at {others:.1f} dB (medians; "
+        f"{100 * share:.0f} % of "
         "the variance)"
     )
     nearer = np.abs(peaks - mine) <= np.abs(peaks - others)

@@ -166,7 +166,8 @@ def label_shortcut_findings(found: LabelShortcuts | None) -> list[Finding]:
             "keep",
             subjects=tuple(guess.label for guess in told),
             evidence=tuple(
-                f"average precision {guess.average_precision:.0%} (guessing: {guess.chance:.0%}), mostly from "
+                f"average precision {100 * guess.average_precision:.0f} % (guessing: {100 * guess.chance:.0f} %), "
+                "mostly from "
                 f"{guess.fact}"
                 for guess in told
             ),
@@ -248,7 +249,7 @@ def _adjusted(found: Floats, null: Floats) -> Floats:
 
 def _sentence(found: LabelShortcuts) -> str:
     where = "on sources it had not seen" if found.by_group else "on clips it had not seen"
-    reached = f"a mean average precision of {found.mean_ap:.0%} (guessing: {found.chance:.0%})"
+    reached = f"a mean average precision of {100 * found.mean_ap:.0f} % (guessing: {100 * found.chance:.0f} %)"
     left = f" {counted(found.num_left_out, 'label')} with too few clips or sources to tell." * bool(found.num_left_out)
     if found.verdict == "none":
         return (
@@ -265,7 +266,8 @@ def _sentence(found: LabelShortcuts) -> str:
     best = told[0]
     first = (
         f"Without hearing anything, a small model tells {quoted([best.label])} with an average precision of "
-        f"{best.average_precision:.0%} (guessing: {best.chance:.0%}) {where}, mostly from '{best.fact}'."
+        f"{100 * best.average_precision:.0f} % (guessing: {100 * best.chance:.0f} %) {where}, mostly from "
+        f"'{best.fact}'."
     )
     others = f" It also tells {quoted([guess.label for guess in told[1:]])}." * (len(told) > 1)
     return f"{first}{others} Over all labels it gets {reached}.{_advice(best.fact)}{left}"

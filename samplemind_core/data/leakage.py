@@ -226,6 +226,7 @@ def _sentence(
         second = "whether a random split would flatter cannot be told from this many clips"
     of = "" if isinstance(naive, Score) or gap[1] > 0 else f" {what}"
     return (
-        f"{first} With a quick baseline, {second}: {naive.value:.1%}{of} at random against {safe.value:.1%} with "
+        f"{first} With a quick baseline, {second}: {100 * naive.value:.1f} %{of} at random against "
+        f"{100 * safe.value:.1f} % with "
         "groups kept whole."
     )

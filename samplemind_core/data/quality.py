@@ -201,7 +201,7 @@ def signal_findings(clips: Sequence[Clip], profiles: Profiles) -> list[Finding]:
             heard & (offset >= OFFSET) & (offset >= OFFSET_OF_RMS * rms), offset, "dc_offset", "note", "keep",
             "with a constant offset",
             "A constant offset comes from a faulty converter. It lifts the lowest bands of the spectrogram.",
-            lambda row: f"offset {offset[row]:.1%} of full scale",
+            lambda row: f"offset {100 * offset[row]:.1f} % of full scale",
         ),
         *finding(
             heard & (profiles["leading_s"] >= LATE_S), profiles["leading_s"], "leading_silence", "note", "keep",
@@ -213,7 +213,9 @@ def signal_findings(clips: Sequence[Clip], profiles: Profiles) -> list[Finding]:
             heard & (profiles["cut_share"] >= CUT_SHARE), profiles["cut_share"], "longer_than_window", "note", "keep",
             f"partly outside the window of {window_s:g} s",
             "The network hears the loudest window of each clip; the rest is cut. Lengthen the window if it matters.",
-            lambda row: f"{profiles['cut_s'][row]:.2f} s with {profiles['cut_share'][row]:.0%} of the energy are cut",
+            lambda row: (
+                f"{profiles['cut_s'][row]:.2f} s with {100 * profiles['cut_share'][row]:.0f} % of the energy are cut"
+            ),
         ),
     ]  # fmt: skip
 

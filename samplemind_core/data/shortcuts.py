@@ -225,7 +225,7 @@ def shuffled(targets: NDArray[np.int64], groups: NDArray[np.int64], rng: np.rand
 
 
 def _sentence(verdict: str, accuracy: float, chance: float, facts: Sequence[FactWeight], by_group: bool) -> str:
-    reached = f"{accuracy:.0%} balanced accuracy (guessing: {chance:.0%})"
+    reached = f"{100 * accuracy:.0f} % balanced accuracy (guessing: {100 * chance:.0f} %)"
     where = "on sources it had not seen" if by_group else "on clips it had not seen"
     if verdict == "none":
         return (

@@ -133,11 +133,16 @@ class CrossValidation:
         """The result in one line."""
         score = self.scores[0]
         low, high = self.intervals[score]
-        mean, clips = f"{self.mean(score):.1%} ± {self.sd(score):.1%} over {len(self.folds)} folds", self.num_clips
-        interval = f"(95 % interval {low:.1%} to {high:.1%})"
+        mean, clips = (
+            f"{100 * self.mean(score):.1f} % ± {100 * self.sd(score):.1f} % over {len(self.folds)} folds",
+            self.num_clips,
+        )
+        interval = f"(95 % interval {100 * low:.1f} % to {100 * high:.1f} %)"
         if self.several_labels:
-            return f"Mean average precision {mean}; {self.pooled[score]:.1%} over all {clips:,} clips {interval}."
-        return f"Accuracy {mean}; {self.pooled[score]:.1%} of all {clips:,} clips {interval}."
+            return (
+                f"Mean average precision {mean}; {100 * self.pooled[score]:.1f} % over all {clips:,} clips {interval}."
+            )
+        return f"Accuracy {mean}; {100 * self.pooled[score]:.1f} % of all {clips:,} clips {interval}."
 
     def as_dict(self) -> dict[str, Any]:
         """Return the figures as plain JSON types, with mean and standard deviation of each score."""

@@ -140,10 +140,10 @@ def plan_sorting(
             left.append((result.name, "It was given no class."))
             continue
         if result.is_none:
-            left.append((result.name, f"It is like nothing in the library ({result.confidence:.0%} sure)."))
+            left.append((result.name, f"It is like nothing in the library ({100 * result.confidence:.0f} % sure)."))
             continue
         if result.confidence < min_confidence:
-            left.append((result.name, f"{result.label}, but only {result.confidence:.0%} sure."))
+            left.append((result.name, f"{result.label}, but only {100 * result.confidence:.0f} % sure."))
             continue
         source = sources(result) if sources else Path(result.name)
         try:

@@ -115,7 +115,8 @@ class Student:
     def step(self, lr: float | None = None) -> bool:
         """Learn from one batch; return whether there is more to do.
 
-        A loss that is no longer a number ends the lesson (``burst``) before it damages the weights.
+        A loss that is no longer a number ends the lesson (``burst``), and so does a step that would leave
+        weights that are none; the weights stay as they were before it.
 
         Parameters
         ----------
@@ -138,6 +139,13 @@ class Student:
             except NonFiniteLossError:
                 self.burst = True
                 return False
+        if not all(bool(weight.isfinite().all()) for weight in trainer.model.parameters()):
+            # The loss was a number, its gradient or the way along it too large for one.
+            with torch.no_grad():
+                for weight, old in zip(trainer.model.parameters(), before, strict=True):
+                    weight.copy_(old)
+            self.burst = True
+            return False
         changes = zip(before, trainer.model.parameters(), strict=True)
         moved = sum(float((old - new.detach()).abs().sum()) for old, new in changes) / self.num_weights
         totals, used = trainer.totals, float(trainer.optimizer.param_groups[0]["lr"])

@@ -191,7 +191,8 @@ def known_already(twin_share: float, num_val: int) -> str:
     if twin_share < TWINS or twin_share * num_val < 3:
         return ""
     return (
-        f"{twin_share:.0%} of the validation clips are in training as well, or hardly differ from a clip there: "
+        f"{100 * twin_share:.0f} % of the validation clips are in training as well, or hardly differ from a clip "
+        "there: "
         "validation says little about sounds that the network has never heard."
     )
 
@@ -337,8 +338,9 @@ def _not_learning(curves: Curves) -> Finding | None:
         return None
     return Finding(
         "not_learning",
-        f"After {curves.now.epoch} epochs training accuracy is {curves.train_accuracy:.0%}; always answering the "
-        f"commonest class gives {curves.commonest:.0%}. Check the labels, or change the learning rate.",
+        f"After {curves.now.epoch} epochs training accuracy is {100 * curves.train_accuracy:.0f} %; always "
+        "answering the "
+        f"commonest class gives {100 * curves.commonest:.0f} %. Check the labels, or change the learning rate.",
     )
 
 
@@ -350,7 +352,8 @@ def _unstable(curves: Curves) -> Finding | None:
         return Finding(
             "unstable",
             f"In epoch {worst.epoch} training loss was {worst.probe_loss:.3g}, far above the {curves.guessing:.2f} of "
-            f"guessing at random, and the network has not recovered: training accuracy is {curves.train_accuracy:.0%}. "
+            "guessing at random, and the network has not recovered: training accuracy is "
+            f"{100 * curves.train_accuracy:.0f} %. "
             "Lower the learning rate.",
             1.0,
         )
@@ -377,8 +380,10 @@ def _at_chance(curves: Curves) -> Finding | None:
         return None
     return Finding(
         "suspicious",
-        f"Training accuracy is {curves.train_accuracy:.0%}, validation accuracy {curves.val_accuracy:.0%}, as by "
-        f"guessing ({curves.commonest:.0%}): what it learns holds for the training clips alone. Do the labels belong "
+        f"Training accuracy is {100 * curves.train_accuracy:.0f} %, validation accuracy "
+        f"{100 * curves.val_accuracy:.0f} %, as by "
+        f"guessing ({100 * curves.commonest:.0f} %): what it learns holds for the training clips alone. Do the "
+        "labels belong "
         "to the sounds?",
         chance(Z_LIMIT * curves.lasting_gap / curves.gap_noise),
     )
@@ -417,7 +422,8 @@ def _rising(curves: Curves) -> Finding | None:
         return Finding(
             "overconfident",
             f"Since epoch {curves.lowest_epoch} validation loss has risen from {val[best]:.2f} to {val[-1]:.2f} while "
-            f"validation accuracy holds at {now.val_accuracy:.0%}: the answers stay as good, but the network is ever "
+            f"validation accuracy holds at {100 * now.val_accuracy:.0f} %: the answers stay as good, but the "
+            "network is ever "
             "surer of its mistakes.",
             sure,
         )
@@ -439,8 +445,9 @@ def _by_heart(curves: Curves) -> Finding | None:
         return None
     return Finding(
         "overfitting",
-        f"The network knows its training clips by heart ({curves.train_accuracy:.0%}) and recognises "
-        f"{curves.val_accuracy:.0%} of the validation clips: a gap of {_points(curves.lasting_gap)}, where chance "
+        f"The network knows its training clips by heart ({100 * curves.train_accuracy:.0f} %) and recognises "
+        f"{100 * curves.val_accuracy:.0f} % of the validation clips: a gap of {_points(curves.lasting_gap)}, where "
+        "chance "
         f"explains {100 * curves.gap_noise:.0f}, and validation loss no longer falls.",
         chance(Z_LIMIT * curves.lasting_gap / curves.gap_noise),
     )
@@ -456,15 +463,18 @@ def _low(curves: Curves) -> Finding | None:
     if still:
         return Finding(
             "plateau",
-            f"For {curves.window} epochs neither loss has moved by more than {FLAT:.0%}, and training accuracy is only "
-            f"{curves.train_accuracy:.0%}: the network is stuck before it has learned what the clips could teach.",
+            f"For {curves.window} epochs neither loss has moved by more than {100 * FLAT:.0f} %, and training "
+            "accuracy is only "
+            f"{100 * curves.train_accuracy:.0f} %: the network is stuck before it has learned what the clips could "
+            "teach.",
             sure,
         )
     if not late:
         return None
     return Finding(
         "underfitting",
-        f"Training accuracy is only {curves.train_accuracy:.0%} and validation accuracy {curves.val_accuracy:.0%}: the "
+        f"Training accuracy is only {100 * curves.train_accuracy:.0f} % and validation accuracy "
+        f"{100 * curves.val_accuracy:.0f} %: the "
         "network has not learned what the clips could teach. Train longer, raise the learning rate, or use a larger "
         "network.",
         sure,

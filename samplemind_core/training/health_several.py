@@ -88,8 +88,9 @@ def assess_several(
     if len(epochs) >= 2 * MIN_EPOCHS and train_map <= chance_map + CHANCE_MARGIN:
         return verdict(
             "not_learning",
-            f"After {now.epoch} epochs mean average precision on training clips is {train_map:.0%}; a random order "
-            f"gives {chance_map:.0%}. Check the labels, or change the learning rate.",
+            f"After {now.epoch} epochs mean average precision on training clips is {100 * train_map:.0f} %; a "
+            "random order "
+            f"gives {100 * chance_map:.0f} %. Check the labels, or change the learning rate.",
         )
     noise = 2 * max(now.health["val_loss_se"], epochs[best].health["val_loss_se"])
     memorising = now.health["probe_loss"] < epochs[best].health["probe_loss"]
@@ -104,12 +105,14 @@ def assess_several(
     if now.epoch >= 0.6 * config.train.epochs and train_map < LEARNED and gap <= GAP_LIMIT:
         return verdict(
             "underfitting",
-            f"Mean average precision on training clips is only {train_map:.0%} and validation is no worse: the network "
+            f"Mean average precision on training clips is only {100 * train_map:.0f} % and validation is no worse: "
+            "the network "
             "has not learned what the clips could teach. Train longer, raise the learning rate, or use a larger "
             "network.",
         )
     return verdict(
         "healthy",
-        f"Mean average precision is {train_map:.0%} on training and {val_map:.0%} on validation clips, and validation "
+        f"Mean average precision is {100 * train_map:.0f} % on training and {100 * val_map:.0f} % on validation "
+        "clips, and validation "
         "loss has not risen beyond its noise.",
     )

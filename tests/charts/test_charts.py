@@ -295,7 +295,7 @@ def test_confusion_cells_carry_text_colour_and_clicks() -> None:
     assert markers.marker.symbol == "square"
     assert [list(row) for row in markers.customdata[:2]] == [["kick", "kick", 40], ["kick", "snare", 2]]
     assert (markers.x[1], markers.y[1]) == (1, 0)
-    assert markers.hovertext[1] == "2 of 42 kick clips (5%) taken for snare"
+    assert markers.hovertext[1] == "2 of 42 kick clips (5 %) taken for snare"
     assert markers.hovertext[8] == "There are no clap clips"
     assert figure.layout.yaxis.range[0] > figure.layout.yaxis.range[1], "the first class on top"
     assert "takes snare for kick (5 clips)" in figure.layout.meta["alt"]

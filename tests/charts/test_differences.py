@@ -26,6 +26,6 @@ def test_without_rows_it_says_so() -> None:
 
 def test_agreement() -> None:
     figure = agreement_figure([[1, 0.8], [0.8, 1]], ["A", "B"])
-    assert "A and B 80%" in figure.layout.meta["alt"]
+    assert "A and B 80 %" in figure.layout.meta["alt"]
     with pytest.raises(DataError):
         agreement_figure(np.eye(3), ["A", "B"])

@@ -15,7 +15,7 @@ def test_both_scores_are_drawn_with_their_intervals(theme: Theme) -> None:
     assert (safe.x[0], naive.x[0]) == (0.75, 0.82)
     assert safe.error_x.array[0] == pytest.approx(0.05)
     assert drawn.layout.xaxis.range[0] < 0.7 < 0.84 < drawn.layout.xaxis.range[1]
-    assert "82.0%" in drawn.layout.meta["alt"]
+    assert "82.0 %" in drawn.layout.meta["alt"]
 
 
 def test_without_scores_there_is_a_line_of_words() -> None:

@@ -44,14 +44,14 @@ def test_reliability() -> None:
     bins = [Bin(10, 0.6, 0.5, (0.24, 0.76)), Bin(30, 0.95, 0.9, (0.74, 0.97))]
     figure = reliability_figure({"Before": bins}, "dark")
     assert figure.data[1].y == pytest.approx((50, 90))
-    assert "Before: +6.2%" in figure.layout.meta["alt"]
+    assert "Before: +6.2 %" in figure.layout.meta["alt"]
     assert "appears here" in reliability_figure({}).layout.meta["alt"]
 
 
 def test_confidence_histogram() -> None:
     figure = confidence_histogram_figure({"A": [0.95, 0.99, 1.0, 0.4]})
     assert sum(figure.data[0].y) == pytest.approx(100)
-    assert "A: 75% above 90 %" in figure.layout.meta["alt"]
+    assert "A: 75 % above 90 %" in figure.layout.meta["alt"]
 
 
 def test_class_curves_keep_the_colours_of_their_classes() -> None:
@@ -72,7 +72,7 @@ def test_class_curves_keep_the_colours_of_their_classes() -> None:
 def test_risk_coverage() -> None:
     coverage, accuracy = np.linspace(0.01, 1, 100), np.linspace(1, 0.9, 100)
     figure = risk_coverage_figure({"A": (coverage, accuracy, accuracy)}, "light", (0.5, 0.95))
-    assert "A 91.0% at 90 % coverage, 90.0% at all" in figure.layout.meta["alt"]
+    assert "A 91.0 % at 90 % coverage, 90.0 % at all" in figure.layout.meta["alt"]
     assert figure.data[1].x == (50,)
 
 
@@ -82,5 +82,5 @@ def test_slices() -> None:
     marks = figure.data[-1]
     assert marks.marker.color[0] != marks.marker.color[1]
     assert figure.layout.yaxis.ticktext[0] == "&lt;b&gt; · 40"
-    assert "lowest for <b> with 70.0% of 40 clips" in figure.layout.meta["alt"]
+    assert "lowest for <b> with 70.0 % of 40 clips" in figure.layout.meta["alt"]
     assert "nothing to slice" in slice_figure([], 0.9).layout.meta["alt"]

@@ -20,7 +20,7 @@ def test_the_most_harmful_change_is_on_top(theme) -> None:
     warm = [color == palette(theme).warm for color in points.marker.color]
     assert warm == [True, False, False]
     assert points.marker.symbol[0] != points.marker.symbol[1]
-    assert "worst under Low <pass> 1,000 Hz with 30.0%" in chart.layout.meta["alt"]
+    assert "worst under Low <pass> 1,000 Hz with 30.0 %" in chart.layout.meta["alt"]
 
 
 def test_a_curve_holds_accuracy_interval_and_classes() -> None:
@@ -31,7 +31,7 @@ def test_a_curve_holds_accuracy_interval_and_classes() -> None:
     names = [trace.name for trace in chart.data if trace.name]
     assert names == ["kick", "snare", "all"]
     assert [trace.line.color for trace in chart.data if trace.name == "snare"] == [class_color(2)]
-    assert chart.layout.meta["alt"] == "Accuracy under Bits: 90.0% clean, 50.0% at 8 bits."
+    assert chart.layout.meta["alt"] == "Accuracy under Bits: 90.0 % clean, 50.0 % at 8 bits."
 
 
 def test_nothing_and_nonsense() -> None:

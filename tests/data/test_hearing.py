@@ -77,11 +77,11 @@ def test_a_clip_of_the_workspace_is_heard(workspace: Workspace, bursts: Callable
     ("sound", "rate", "words"),
     [
         (tone(41.0), RATE, "near 41 Hz"),
-        (noise(0.1), RATE, "95% of the window is padding"),
-        (noise(4.0), RATE, "2.00 s with 50% of the energy are cut"),
+        (noise(0.1), RATE, "95 % of the window is padding"),
+        (noise(4.0), RATE, "2.00 s with 50 % of the energy are cut"),
         (np.concatenate([np.zeros(RATE // 10, np.float32), noise()]), RATE, "The clip is 2.10 s"),
         (np.concatenate([np.zeros(RATE // 10, np.float32), noise(1.0)]), RATE, "starts 100 ms into"),
-        (noise(1.5, 44_100), 44_100, "50% of the energy lies above 11,025 Hz"),
+        (noise(1.5, 44_100), 44_100, "50 % of the energy lies above 11,025 Hz"),
         (noise(1.5, 8_000), 8_000, "sampled at 8,000 Hz"),
     ],
 )

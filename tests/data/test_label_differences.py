@@ -44,7 +44,7 @@ def test_a_label_tied_to_a_sample_rate_is_found_with_its_clips() -> None:
     assert found.title == "1 label goes with a sample rate"
     assert found.clips == tuple(int(row) + 1 for row in np.flatnonzero(truth[:, 2])[1:])
     assert found.evidence_of(found.clips[0]) == "48,000 Hz"
-    assert "of the clips with 'noise' have 48,000 Hz, of the others 0%" in found.explanation
+    assert "of the clips with 'noise' have 48,000 Hz, of the others 0 %" in found.explanation
 
 
 def test_clips_behind_several_labels_say_whose_they_are() -> None:

@@ -40,9 +40,9 @@ def kinds(found: list[Finding]) -> dict[str, Finding]:
         ({"peak": 0.1, "rms": 0.1, "dc_offset": 0.1}, "silent", "exclude", "dB"),
         ({"duration_s": 0.5, "trailing_s": 0.497}, "too_short", "exclude", "3.0 ms"),
         ({"clipped": 40, "longest_clip": 7}, "clipped", "keep", "40 samples, up to 7"),
-        ({"dc_offset": 0.1}, "dc_offset", "keep", "10.0% of full scale"),
+        ({"dc_offset": 0.1}, "dc_offset", "keep", "10.0 % of full scale"),
         ({"leading_s": 0.12}, "leading_silence", "keep", "120 ms"),
-        ({"cut_s": 1.5, "cut_share": 0.2}, "longer_than_window", "keep", "1.50 s with 20%"),
+        ({"cut_s": 1.5, "cut_share": 0.2}, "longer_than_window", "keep", "1.50 s with 20 %"),
     ],
 )
 def test_an_odd_signal_is_told_with_its_clip(change: dict[str, object], kind: str, action: str, words: str) -> None:

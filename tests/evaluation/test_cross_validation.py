@@ -42,7 +42,7 @@ def test_figures_of_folds_and_of_all_clips() -> None:
     assert 0 < low < 0.6 < high < 1
     assert found.num_clips == found.num_sources == 10
     assert found.as_dict()["over_folds"]["accuracy"] == {"mean": 0.5, "sd": 0.5}
-    assert "50.0% ± 50.0% over 3 folds; 60.0% of all 10 clips" in found.sentence
+    assert "50.0 % ± 50.0 % over 3 folds; 60.0 % of all 10 clips" in found.sentence
 
 
 def test_clips_of_one_source_are_no_independent_witnesses() -> None:

@@ -62,10 +62,10 @@ def test_what_stays_says_why(sounds: Path, tmp_path: Path) -> None:
     plan = plan_sorting(results, tmp_path / "out", min_confidence=0.5)
     assert [copy.target for copy in plan.copies] == ["kick/c.flac"]
     assert [reason for _, reason in plan.left] == [
-        "kick, but only 30% sure.",
+        "kick, but only 30 % sure.",
         "Not audio.",
         "It was given no class.",
-        "It is like nothing in the library (80% sure).",
+        "It is like nothing in the library (80 % sure).",
         "It can no longer be read: No such file or directory.",
     ]
 

@@ -89,9 +89,9 @@ def test_figures_have_text_alternatives():
     chart = maps_figure(np.zeros((40, 4, 6)), "Block 1")
     assert f"{MOST_TILES} of 40 maps" in chart.layout.meta["alt"]
     assert len(chart.layout.shapes) == MOST_TILES
-    assert "10%" in change_figure(["The picture", "After pooling"], [0.5, 0.1]).layout.meta["alt"]
+    assert "10 %" in change_figure(["The picture", "After pooling"], [0.5, 0.1]).layout.meta["alt"]
     probs = np.array([[0.2, 0.8], [0.6, 0.4]])
-    assert "between 40% and 80%" in dropout_figure(probs, [0.3, 0.7], ["kick", "snare"]).layout.meta["alt"]
+    assert "between 40 % and 80 %" in dropout_figure(probs, [0.3, 0.7], ["kick", "snare"]).layout.meta["alt"]
     assert "0.5" in weights_figure(rng.normal(size=100), 0.5 * rng.normal(size=10_000)).layout.meta["alt"]
     with pytest.raises(DataError, match="2 classes"):
         dropout_figure(probs, [1.0], ["kick", "snare"])

@@ -88,11 +88,11 @@ def test_the_small_network_answers_for_kits_it_never_heard():
 
 def test_figures_have_text_alternatives():
     chart = threshold_figure([0.0, 0.5, 1.0], [0.5, 0.8, None], [1.0, 0.6, 0.0], 0.52, "kick", "dark")
-    assert "precision 80% and recall 60%" in chart.layout.meta["alt"]
+    assert "precision 80 % and recall 60 %" in chart.layout.meta["alt"]
     undefined = threshold_figure([0.0, 1.0], [0.5, None], [1.0, 0.0], 1.0, "kick")
     assert "precision undefined" in undefined.layout.meta["alt"]
     rng = np.random.default_rng(0)
     measured = measure_calibration(rng.normal(size=(60, 3)), rng.integers(0, 3, 60), resamples=5)
     assert "6 bins" in reliability_figure(measured.bins).layout.meta["alt"]
     assert "best of 2" in best_of_figure([1, 2], [0.8, 0.85], 0.8, 2).layout.meta["alt"]
-    assert "90.0%" in split_figure([0.9, 0.9], [0.7, 0.8]).layout.meta["alt"]
+    assert "90.0 %" in split_figure([0.9, 0.9], [0.7, 0.8]).layout.meta["alt"]

@@ -59,7 +59,8 @@ def test_a_burst_lesson_ends_before_the_weights_are_damaged(sounds):
     while student.step(lr=10.0 ** min(9, steps)) and steps < 40:
         steps += 1
     assert student.over
-    assert all(torch.isfinite(weight).all() for weight in student.model.parameters()) or not student.burst
+    assert student.burst
+    assert all(torch.isfinite(weight).all() for weight in student.model.parameters())
 
 
 def test_own_sounds_are_read_and_an_empty_split_is_refused(bursts):
@@ -77,7 +78,8 @@ def test_a_small_nudge_agrees_with_autograd_and_leaves_the_weight(sounds, place)
     for _ in range(5):
         student.step()
     probe = Probe(student, place)
-    assert probe.slope(1e-3) == pytest.approx(probe.gradient, rel=0.05, abs=2e-4)
+    # Both ways, as the loss is curved; a little, as it has kinks.
+    assert np.mean([probe.slope(3e-4), probe.slope(-3e-4)]) == pytest.approx(probe.gradient, rel=0.05, abs=5e-4)
     assert probe.loss() == probe.start
     weights, losses = probe.sweep(1.0, 5)
     assert losses[2] == probe.start

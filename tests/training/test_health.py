@@ -159,7 +159,7 @@ def test_validation_better_than_training_by_more_than_noise_is_suspicious() -> N
 def test_twins_across_the_split_are_told_from_the_first_epoch_on() -> None:
     verdict = judge(healthy(1), twin_share=0.4)
     assert verdict.verdict == "suspicious"
-    assert "40% of the validation clips" in verdict.reason
+    assert "40 % of the validation clips" in verdict.reason
     assert judge(healthy(), twin_share=0.04).verdict == "healthy"
     assert judge(healthy(), twin_share=0.2, num_val=10).verdict != "suspicious"  # two clips
 

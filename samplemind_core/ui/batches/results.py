@@ -180,7 +180,7 @@ def worth_a_label(batch: Batch, names: Sequence[str]) -> None:
                     Sound(
                         answer_url(batch.id, one.answer.position),
                         one.answer.file or one.answer.name,
-                        (one.reason, f"{one.uncertainty:.0%} undecided"),
+                        (one.reason, f"{100 * one.uncertainty:.0f} % undecided"),
                     )
                     for one in found
                 ],

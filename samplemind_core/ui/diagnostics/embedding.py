@@ -295,7 +295,7 @@ def _outliers(picked: Picked, embeddings: Embeddings, ref: str, checkpoint: Chec
         st.caption(
             "Fewer than half of their ten nearest neighbours carry their label: mislabelled, perhaps, or mixed up."
         )
-        details = [(f"{embeddings.labels[row]}, {found.agreement[row]:.0%} of its neighbours",) for row in rows]
+        details = [(f"{embeddings.labels[row]}, {100 * found.agreement[row]:.0f} % of its neighbours",) for row in rows]
     else:
         rows = np.argsort(-found.distance, kind="stable")[:MAX_OUTLIERS]
         st.caption(

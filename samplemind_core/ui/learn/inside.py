@@ -181,8 +181,10 @@ def _pooling(network: Opened, voice: Voice) -> None:
     found = changes_when_later(network.model, windows, network.features)
     section("How much each stage notices")
     st.markdown(
-        f"For the same sound {later_ms} ms later the picture changes by **{found[0].change:.0%}** of its size, and "
-        f"what is left at the end by **{found[-1].change:.0%}**. After its last maps the network keeps, for each of "
+        f"For the same sound {later_ms} ms later the picture changes by **{100 * found[0].change:.0f} %** of its "
+        "size, and "
+        f"what is left at the end by **{100 * found[-1].change:.0f} %**. After its last maps the network keeps, for "
+        "each of "
         "them, only how strong it was: that is **pooling**. It asks *what*, and little about *when*."
     )
     figure(change_figure([c.title for c in found], [c.change for c in found], theme()), key="inside-pooling")
