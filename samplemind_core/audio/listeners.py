@@ -55,7 +55,7 @@ NUM_THREADS = max(2, NUM_PROCESSES)
 """Threads that do the work where there are no processes."""
 
 _PIPE_BYTES = 1 << 20
-"""What a pipe holds at most on Linux without more rights; a part of the work with its results is a fifth of it."""
+"""What a pipe holds at most on Linux without more rights; a part of the work, or its results, fits in whole."""
 
 
 def lost_error(name: str) -> UnreadableAudioError:
