@@ -5,6 +5,7 @@ float16 keeps a level of -80 dB to within 0.03 dB, and half the bytes move faste
 
 from __future__ import annotations
 
+import io
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -139,13 +140,19 @@ def write_cache(file: Path, shape: tuple[int, ...], blocks: Iterable[Float16]) -
     blocks : iterable of ndarray of float16
         Its rows, in order.
     """
-    header = {"descr": "<f2", "fortran_order": False, "shape": shape}
     with file.open("wb") as stream:
-        np.lib.format.write_array_header_1_0(stream, header)
+        stream.write(cache_header(shape))
         for block in blocks:
             stream.write(np.ascontiguousarray(block, dtype="<f2").data)
         stream.flush()
         os.fsync(stream.fileno())
+
+
+def cache_header(shape: tuple[int, ...]) -> bytes:
+    """Return the first bytes of a cache file, which are as many for any number of rows."""
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": "<f2", "fortran_order": False, "shape": shape})
+    return stream.getvalue()
 
 
 def open_cache(file: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.float16]] | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samplemind_core.audio.decode import AudioInfo, printable, to_wav
-from samplemind_core.data.cache import cache_file, write_cache
+from samplemind_core.data.cache import cache_file
 from samplemind_core.data.incoming import delete_dataset_folder, incoming_folder, storage_errors
 from samplemind_core.data.quality import fingerprint_clips, quality_warnings
 from samplemind_core.data.reading import Workbench
@@ -337,7 +337,7 @@ def _furnish(folder: Path, bench: Workbench, rows: list[int], cache_name: str) -
     (folder / "audio").rmdir()
     bench.audio.rename(folder / "audio")
     (folder / "cache").mkdir()
-    write_cache(folder / "cache" / cache_name, (len(rows), *bench.features.shape), bench.rows(rows))
+    bench.hand_over(rows, folder / "cache" / cache_name)
     shutil.rmtree(bench.folder)
 
 

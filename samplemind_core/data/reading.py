@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from samplemind_core.audio.decode import AUDIO_SUFFIXES, AudioInfo
 from samplemind_core.audio.listeners import CHUNK, Listeners, listeners
 from samplemind_core.config import USUAL_FEATURES
+from samplemind_core.data.cache import cache_header, write_cache
 from samplemind_core.data.making import Outcome, RawFile, Reading, lost, make_clips
 from samplemind_core.data.sources import Candidate
 from samplemind_core.errors import AudioError, StoppedError
@@ -34,6 +35,7 @@ _AHEAD = 3  # parts of the source in the hands of each thread: enough to keep it
 _PART = 64  # candidates in a part at most: those that an earlier attempt has read count little
 _MUCH = 4 << 20  # bytes of content that are decoded at a time, unless one file has more
 _COPIED_ROWS = 256
+_LAYOUT = 2  # of the folder: what a version with another one has left is not believed
 
 
 class Workbench:
@@ -56,6 +58,7 @@ class Workbench:
         self.features = USUAL_FEATURES
         self.row_bytes = 2 * math.prod(self.features.shape)
         self._journal, self._rows = folder / "journal", folder / "log_mel"
+        self._row_start = len(cache_header((0, *self.features.shape)))
         self._known = self._read(stamp)
         self._stamp = stamp
         self._count = max((row.row + 1 for row in self._known.values()), default=0)
@@ -74,11 +77,10 @@ class Workbench:
         with ExitStack() as stack:
             journal = stack.enter_context(self._journal.open("a" if self._known else "w", encoding="utf-8"))
             rows = stack.enter_context(self._rows.open("r+b" if self._known else "w+b"))
-            rows.truncate(self._count * self.row_bytes)
+            rows.truncate(self._place(self._count))
             rows.seek(0, os.SEEK_END)
             if not self._known:
-                journal.write(json.dumps({"stamp": self._stamp, "features": self.features.model_dump(mode="json")}))
-                journal.write("\n")
+                journal.write(json.dumps(self._first_line(self._stamp)) + "\n")
             stack.enter_context(_single_threaded())
             processes = stack.enter_context(listeners().at_work(expected))
             num_threads = processes.num_threads
@@ -143,9 +145,31 @@ class Workbench:
             for start in range(0, len(order), _COPIED_ROWS):
                 parts = []
                 for row in order[start : start + _COPIED_ROWS]:
-                    stream.seek(row * self.row_bytes)
+                    stream.seek(self._place(row))
                     parts.append(stream.read(self.row_bytes))
                 yield np.frombuffer(b"".join(parts), dtype="<f2").reshape(shape)
+
+    def hand_over(self, order: list[int], file: Path) -> None:
+        """Make a cache file of the spectrograms of some rows; nothing else can be done with any row after that."""
+        shape = (len(order), *self.features.shape)
+        if order != list(range(len(order))):
+            write_cache(file, shape, self.rows(order))
+            return
+        # None is missing in between: what was written becomes the cache, and takes no space twice.
+        with self._rows.open("r+b") as stream:
+            stream.write(cache_header(shape))
+            stream.truncate(self._place(len(order)))
+            stream.flush()
+            os.fsync(stream.fileno())
+        self._rows.rename(file)
+
+    def _place(self, row: int) -> int:
+        """Return where a row begins, in bytes: the file is laid out as the cache is."""
+        return self._row_start + row * self.row_bytes
+
+    def _first_line(self, stamp: str) -> dict[str, Any]:
+        """Return what the journal begins with."""
+        return {"layout": _LAYOUT, "stamp": stamp, "features": self.features.model_dump(mode="json")}
 
     def _work(self, new: list[tuple[int, Candidate]], processes: Listeners, limits: Limits) -> list[Outcome]:
         """Return what becomes of numbered candidates, in order."""
@@ -175,8 +199,8 @@ class Workbench:
         known: dict[str, Reading] = {}
         try:
             lines = self._journal.read_text(encoding="utf-8").splitlines()
-            num_rows = self._rows.stat().st_size // self.row_bytes
-            if json.loads(lines[0]) != {"stamp": stamp, "features": self.features.model_dump(mode="json")}:
+            num_rows = (self._rows.stat().st_size - self._row_start) // self.row_bytes
+            if json.loads(lines[0]) != self._first_line(stamp):
                 return {}
         except (OSError, ValueError, IndexError):
             return {}

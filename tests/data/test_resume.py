@@ -18,11 +18,13 @@ import pytest
 from samplemind_core.audio import listeners
 from samplemind_core.config import FeatureConfig
 from samplemind_core.data import making, reading
-from samplemind_core.data.cache import feature_cache
+from samplemind_core.data.cache import feature_cache, open_cache
 from samplemind_core.data.import_task import keep_upload, submit_import
 from samplemind_core.data.importer import Resumable, import_dataset
-from samplemind_core.data.sources import ImportOptions
+from samplemind_core.data.reading import Workbench
+from samplemind_core.data.sources import Candidate, ImportOptions
 from samplemind_core.errors import NameTakenError, StoppedError
+from samplemind_core.settings import Limits
 from samplemind_core.store import Store, Task
 from samplemind_core.tasks import worker
 from samplemind_core.workspace import Workspace
@@ -195,3 +197,27 @@ def test_a_dismissed_import_takes_its_upload_along(workspace: Workspace) -> None
     assert workspace.tasks.get(task.id).status == "failed"
     workspace.tasks.dismiss(task.id)
     assert not folder.exists()
+
+
+def test_spectrograms_become_the_cache_in_any_order(drums: Path, tmp_path: Path) -> None:
+    candidates = [Candidate(path.name, "a", path.read_bytes) for path in sorted(drums.rglob("*.wav"))[:5]]
+    for order in (list(range(5)), [0, 1, 2], [3, 1, 4]):
+        bench = Workbench(tmp_path / f"work{order}")
+        read = list(bench.read(candidates, Limits(), lambda: None))
+        assert [reading.row for _, reading in read] == list(range(5))
+        wanted = np.concatenate(list(bench.rows(order)))
+        bench.hand_over(order, tmp_path / "cache.npy")
+        cache = open_cache(tmp_path / "cache.npy", (len(order), *bench.features.shape))
+        assert cache is not None
+        np.testing.assert_array_equal(cache, wanted)
+        assert (tmp_path / "cache.npy").stat().st_size == 128 + len(order) * bench.row_bytes
+
+
+def test_what_another_layout_has_left_is_read_anew(drums: Path, tmp_path: Path) -> None:
+    path = next(drums.rglob("*.wav"))
+    first = Workbench(tmp_path, "stamp")
+    list(first.read([Candidate(path.name, "a", path.read_bytes)], Limits(), lambda: None))
+    assert Workbench(tmp_path, "stamp")._known
+    journal = tmp_path / "journal"
+    journal.write_text(journal.read_text().replace('"layout": 2', '"layout": 1'))
+    assert not Workbench(tmp_path, "stamp")._known
