@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from samplemind_core.audio.augment import augment
+from samplemind_core.audio.augment import _only, _shift, augment
 from samplemind_core.audio.features import LogMel, hz_to_mel, mel_frequencies
 from samplemind_core.audio.spectral_changes import (
     DB,
@@ -129,6 +129,8 @@ def test_a_room_falls_by_sixty_db_in_rt60_and_adds_as_much_as_went_in(rt60_s: fl
     span = min(40, int(rt60_s / FRAME_S))
     assert float(level[4] - level[4 + span]) == pytest.approx(60 * span * FRAME_S / rt60_s, rel=0.01)
     assert float(late[0, 0, 0].sum()) == pytest.approx(1.0, abs=0.01)
+    half = late_reverberation(power, torch.full((1, 1, 4, 1), rt60_s), FEATURES, torch.full((1, 1, 1, 1), 0.5))
+    torch.testing.assert_close(half, 0.5 * late)
 
 
 def test_both_ways_through_a_room_agree() -> None:
@@ -197,6 +199,29 @@ def test_a_neighbour_changes_nothing() -> None:
     first, second = (augment(x, ALL, FEATURES, seeded()) for x in (log_mel, other))
     assert torch.equal(first[0], second[0])
     assert not torch.equal(first[1:], second[1:])
+
+
+def test_sparing_clips_without_room_and_noise_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the CPU only clips to which something happens are computed, on a GPU all."""
+    log_mel = hit().repeat(24, 1, 1, 1)
+    strong = AUGMENT_PRESETS["strong"].config
+    assert _only(torch.tensor([False, True, False])).tolist() == [1]
+    spared = augment(log_mel, strong, FEATURES, seeded())
+    monkeypatch.setattr("samplemind_core.audio.augment._only", lambda happens: None)
+    torch.testing.assert_close(spared, augment(log_mel, strong, FEATURES, seeded()), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+def test_a_shift_is_the_same_whatever_the_order_in_memory(dim: int) -> None:
+    log_mel = torch.rand(5, 1, 12, 9, generator=seeded())
+    by_frame = log_mel.transpose(2, 3).contiguous().transpose(2, 3)
+    steps = torch.tensor([-9, -2, 0, 3, 8])
+    (moved, gap), (other, other_gap) = (_shift(each, steps, dim) for each in (log_mel, by_frame))
+    assert torch.equal(gap, other_gap)
+    shown = (~gap).view(5, 1, -1, 1) if dim == 2 else (~gap).view(5, 1, 1, -1)
+    assert torch.equal(moved * shown, other * shown)
+    for clip, step in enumerate(steps.tolist()):
+        assert torch.equal((moved * shown)[clip], (log_mel.roll(step, dim) * shown)[clip])
 
 
 @pytest.mark.parametrize("name", ["eq_db", "decay_db_s", "band_limit_hz"])
