@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from samplemind_core.audio.decode import printable
 from samplemind_core.errors import SampleMindError
 from samplemind_core.files import write_atomic
 from samplemind_core.terminal import Json, OtherDataset, Split, err, failing, out, print_json, progress
 from samplemind_core.workspace import Workspace
 
 if TYPE_CHECKING:
-    from samplemind_core.data.findings import HealthReport
+    from samplemind_core.data.findings import Finding, HealthReport
 
 SHOWN = 5
 
@@ -49,7 +51,7 @@ def report(
         if as_json:
             print_json(found.as_dict())
         else:
-            _show_health(found)
+            _show_health(workspace, found)
 
 
 def _of_checkpoints(
@@ -70,15 +72,12 @@ def _of_checkpoints(
         out.print(f"Wrote {output} ({len(content) / 1e6:.1f} MB).", markup=False)
 
 
-def _show_health(found: HealthReport) -> None:
+def _show_health(workspace: Workspace, found: HealthReport) -> None:
     out.print(found.headline, markup=False)
     for one in found.findings:
         out.print(f"\n{one.severity}: {one.title}", style="bold", markup=False)
         out.print(f"  {one.explanation}", markup=False)
-        evidence = one.evidence or one.subjects
-        if not one.clips and one.evidence:
-            evidence = tuple(f"{name}: {what}" for name, what in zip(one.subjects, one.evidence, strict=True))
-        for line in evidence[:SHOWN]:
+        for line in _lines(workspace, found.dataset_id, one):
             out.print(f"  - {line}", markup=False)
     said = {one.explanation for one in found.findings}
     for part in (found.leakage, found.shortcuts):
@@ -91,6 +90,17 @@ def _show_health(found: HealthReport) -> None:
             out.print(f"  - {group.name}: {len(group.clips)} clips; {'; '.join(group.reasons)}", markup=False)
     for note in found.notes:
         out.print(f"\nNote: {note}", markup=False)
+
+
+def _lines(workspace: Workspace, dataset_id: str, finding: Finding) -> list[str]:
+    """Return the first clips, or else the subjects, of a finding, with what was measured on each."""
+    if finding.clips:
+        first = finding.clips[:SHOWN]
+        names = {clip.id: clip.name for clip in workspace.store.datasets.clips(dataset_id, ids=first)}
+        about = [printable(names.get(one, str(one))) for one in first]
+    else:
+        about = list(finding.subjects[:SHOWN])
+    return [": ".join(filter(None, pair)) for pair in zip_longest(about, finding.evidence[: len(about)], fillvalue="")]
 
 
 def run_report(

@@ -8,8 +8,9 @@ from __future__ import annotations
 import io
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -188,16 +189,17 @@ def _build(
     def fill(array: Float16) -> None:
         array[:first] = kept[:first]
         done = first
-        for rows in _rows(files, features):
-            array[done : done + len(rows)] = rows
-            done += len(rows)
-            if progress is not None:
-                progress(done, len(clips), "Computing spectrograms")
+        with closing(_rows(files, features)) as made:  # at once where progress ends the work
+            for rows in made:
+                array[done : done + len(rows)] = rows
+                done += len(rows)
+                if progress is not None:
+                    progress(done, len(clips), "Computing spectrograms")
 
     new_cache(file, shape, fill)
 
 
-def _rows(files: Sequence[StoredFile], features: FeatureConfig) -> Iterator[Float16]:
+def _rows(files: Sequence[StoredFile], features: FeatureConfig) -> Generator[Float16, None, None]:
     """Yield the spectrograms (B, 1, n_mels, frames) of clips in order; thousands are made by processes."""
     make = partial(make_rows, features=features)
     batches = [files[start : start + _BATCH] for start in range(0, len(files), _BATCH)]

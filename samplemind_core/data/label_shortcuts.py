@@ -74,7 +74,7 @@ def probe_label_shortcuts(
     groups : ndarray of int64, shape (N,)
         Clips of one group are never on both sides of a fold, unless no label is in two of them.
     permutations : int
-        Shuffles to compare with. The labels of a clip stay together and move with their group.
+        Shuffles to compare with: the facts of whole groups change places.
     seed : int
     progress : callable, optional
         Called with (steps done, steps in all).
@@ -102,8 +102,9 @@ def probe_label_shortcuts(
         progress(1, 1 + permutations)
     null = np.empty((permutations, len(asked)))
     for number in range(permutations):
-        other = truth[shuffled(np.arange(len(truth)), groups, rng)]
-        null[number] = precisions(_answers(bins, together, other, folds)[0], other)
+        # Facts change places, not labels: the folds were dealt by labels, and must fit the shuffled sets as well.
+        others = bins[shuffled(np.arange(len(truth)), groups, rng)]
+        null[number] = precisions(_answers(others, together, truth, folds)[0], truth)
         if progress is not None:
             progress(2 + number, 1 + permutations)
     mean_ap, chance = float(found.mean()), float(chances.mean())

@@ -55,8 +55,8 @@ def _several(probe: LabelShortcuts) -> None:
             {
                 "Label": guess.label,
                 "Mostly from": guess.fact if guess.told else "–",
-                "File facts": 100 * guess.average_precision,
-                "Guessing": 100 * guess.chance,
+                "File facts": round(100 * guess.average_precision),
+                "Guessing": round(100 * guess.chance),
                 "p-value": guess.p_value,
                 "Samples": guess.num_clips,
             }
@@ -70,10 +70,10 @@ def _several(probe: LabelShortcuts) -> None:
                 "Mostly from", help="Of labels that are told better than shuffled ones, and by enough to matter."
             ),
             "File facts": st.column_config.NumberColumn(
-                "File facts", format="%.0f %%", help="Average precision of this label from file facts alone."
+                "File facts", format="%d %%", help="Average precision of this label from file facts alone."
             ),
             "Guessing": st.column_config.NumberColumn(
-                "Guessing", format="%.0f %%", help="The share of samples that have this label."
+                "Guessing", format="%d %%", help="The share of samples that have this label."
             ),
             "p-value": st.column_config.NumberColumn(
                 "p-value", format="%.3f", help="Against shuffled labels; that there are several is paid for."

@@ -151,6 +151,7 @@ def test_the_command_line_reports_and_splits(
     app(["report", "messy"], standalone_mode=False)
     text = capsys.readouterr().out
     assert "error: 1 sound under more than one label" in text
+    assert "  - snare/pack3/nothing.wav: peak -120 dB of full scale" in text
     app(["split", "messy", "--seed", "3", "--accept-groups", "--json"], standalone_mode=False)
     made = json.loads(capsys.readouterr().out)
     assert made["kind"] == "split"
