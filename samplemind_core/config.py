@@ -270,7 +270,7 @@ class ModelConfig(Config):
 MOST_TIMES = 10
 """How many times the epochs that are set may be taken for the sake of ``min_steps``."""
 
-Monitor = Literal["val_loss", "val_accuracy", "val_macro_f1"]
+Monitor = Literal["val_loss", "val_accuracy", "val_macro_f1", "val_map"]
 
 
 class TrainConfig(Config):
@@ -306,7 +306,11 @@ class TrainConfig(Config):
     warmup_epochs: Annotated[float, Field(ge=0.0, le=1_000.0)] = Field(
         0.0, description="Epochs in which the rate first rises in a straight line (schedule cosine)."
     )
-    monitor: Monitor = Field("val_loss", description="What decides which epoch is the best, and when to stop early.")
+    monitor: Monitor = Field(
+        "val_loss",
+        description="What decides which epoch is the best, and when to stop early; val_map is mean average precision, "
+        "where samples have several labels.",
+    )
     early_stopping_patience: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
         None, description="Epochs without a better value of the monitor before the run stops; empty never stops early."
     )
@@ -383,7 +387,7 @@ class TrainConfig(Config):
         return data
 
     def check_loss(self, *, several_labels: bool) -> None:
-        """Raise :class:`ConfigError` if the loss is made for the other kind of dataset."""
+        """Raise :class:`ConfigError` if the loss, or what goes with it, is made for the other kind of dataset."""
         if several_labels and self.loss == "cross_entropy":
             raise ConfigError(
                 "Cross-entropy names one label per clip; the clips of this dataset have several.",
@@ -399,6 +403,11 @@ class TrainConfig(Config):
             raise ConfigError(
                 f"The loss '{self.loss}' is for clips with several labels; those of this dataset have one.",
                 "Choose the loss auto or cross_entropy.",
+            )
+        if not several_labels and self.monitor == "val_map":
+            raise ConfigError(
+                "Mean average precision (val_map) is for clips with several labels; those of this dataset have one.",
+                "Choose the best epoch by val_loss, val_accuracy or val_macro_f1.",
             )
 
 

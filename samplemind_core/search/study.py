@@ -101,7 +101,7 @@ class Plan:
         return [
             applied(self.config, {one.path: choice})
             for one in self.dimensions
-            if one.path in ("train.loss", "train.class_balance")
+            if one.path in ("train.loss", "train.class_balance", "train.monitor")
             for choice in one.choices
         ]
 

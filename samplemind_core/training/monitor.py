@@ -12,16 +12,16 @@ WORDS: dict[Monitor, tuple[str, str]] = {
     "val_loss": ("validation loss", "lowest"),
     "val_accuracy": ("validation accuracy", "highest"),
     "val_macro_f1": ("validation macro-F1", "highest"),
+    "val_map": ("validation mean average precision", "highest"),
 }
 """What is watched, and where it is best."""
 
 
 def rank(epoch: Epoch, monitor: Monitor) -> tuple[float, float]:
-    """Return what is larger the better an epoch is; accuracy and macro-F1 often tie, and the loss decides then."""
+    """Return what is larger the better an epoch is; all but the loss may tie, and the loss decides then."""
     if monitor == "val_loss":
         return -epoch.val_loss, 0.0
-    value = epoch.val_accuracy if monitor == "val_accuracy" else epoch.health["val_macro_f1"]
-    return value, -epoch.val_loss
+    return epoch.val_accuracy if monitor == "val_accuracy" else epoch.health[monitor], -epoch.val_loss
 
 
 def macro_f1(predicted: Tensor, targets: Tensor, num_classes: int) -> float:

@@ -50,6 +50,17 @@ def test_labels_are_learned_each_by_itself(tmp_path, loss):
     assert info.thresholds == (0.5, 0.5, 0.5)
 
 
+def test_the_best_epoch_may_be_that_of_the_highest_mean_average_precision(tmp_path):
+    config = tiny_config(epochs=6, lr=0.05, monitor="val_map")
+    seen = Memory()
+    outcome = Trainer(config, layered(config), tmp_path, seen).fit()
+    best = max(seen.epochs, key=lambda epoch: (epoch.health["val_map"], -epoch.val_loss))
+    assert outcome.best_epoch == read_info(tmp_path / "best.safetensors").epoch == best.epoch
+    assert "mean average precision" in outcome.reason
+    with pytest.raises(ConfigError, match="is for clips with several labels"):
+        Trainer(config, tiny_data(config), tmp_path / "one", Memory())
+
+
 def test_a_resumed_run_repeats_what_it_would_have_done(tmp_path):
     config = tiny_config(epochs=3, mixup_alpha=0.3, label_smoothing=0.1)
     whole = Memory()

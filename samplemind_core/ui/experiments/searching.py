@@ -30,7 +30,8 @@ from samplemind_core.ui.task_progress import live_tasks
 _WHY_LOSS = "The loss also tells a good guess from a lucky one and is the steadier guide."
 _WHY_PRECISION = (
     "Mean average precision: how well the samples of each label are ranked above all others, as the mean of the "
-    "labels. The loss asks for probabilities that can be trusted, too."
+    "labels. The loss asks for probabilities that can be trusted, too. With val_map under Best by, runs keep that "
+    "epoch, too."
 )
 _PRUNERS: dict[Pruner, str] = {
     "median": "Those below the median",
