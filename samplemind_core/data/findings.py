@@ -241,7 +241,7 @@ class Shortcuts(Record):
     chance : float
         Balanced accuracy of guessing: one over the number of classes.
     p_value : float
-        Share of label permutations that did as well (with the usual +1).
+        Share of shuffles that did as well (with the usual +1).
     facts : tuple of FactWeight
         The most telling first.
     sentence : str
@@ -271,7 +271,7 @@ class LabelGuess(Record):
         Of a small model's ranking of clips that it was not trained on, and of a guess: the share of
         clips that have the label.
     p_value : float
-        Share of shuffles in which any label did as much better than shuffled ones usually do (with the usual +1).
+        Share of shuffles in which any label did as much better than in shuffles usually (with the usual +1).
     told : bool
         Whether that is more than chance, and enough to matter.
     fact : str

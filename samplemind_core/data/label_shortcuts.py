@@ -3,8 +3,8 @@
 As :mod:`~samplemind_core.data.shortcuts` asks of clips with one label. A label may hide among many
 that are in order, so each is judged by itself, and all together by mean average precision. The small
 model adds up what each fact says (naive Bayes on binned facts): one matrix product fits it to every
-label, so that it can be fitted to shuffled labels a hundred times. That many labels are asked after
-is paid for: a label counts as told only if it does better than the best of all shuffled ones does in
+label, so that it can be fitted to shuffled facts a hundred times. That many labels are asked after
+is paid for: a label counts as told only if it does better than the best of all does from shuffled facts in
 95 % of the shuffles (P. H. Westfall and S. S. Young, "Resampling-Based Multiple Testing", 1993).
 """
 
@@ -103,7 +103,7 @@ def probe_label_shortcuts(
     null = np.empty((permutations, len(asked)))
     for number in range(permutations):
         # Facts change places, not labels: the folds were dealt by labels, and must fit the shuffled sets as well.
-        others = bins[shuffled(np.arange(len(truth)), groups, rng)]
+        others = bins[shuffled(len(truth), groups, rng)]
         null[number] = precisions(_answers(others, together, truth, folds)[0], truth)
         if progress is not None:
             progress(2 + number, 1 + permutations)

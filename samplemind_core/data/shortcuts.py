@@ -75,8 +75,8 @@ def probe_shortcuts(
     groups : ndarray of int64, shape (N,)
         Clips of one group are never on both sides of a fold.
     permutations : int
-        Random relabellings to compare with. Labels move with their groups, since clips of one group
-        are no independent witnesses.
+        Shuffles to compare with: the facts of whole groups change places, since clips of one group are
+        no independent witnesses.
     seed : int
     progress : callable, optional
         Called with (steps done, steps in all).
@@ -101,8 +101,9 @@ def probe_shortcuts(
         progress(1, total)
     as_good = 0
     for number in range(permutations):
-        other = shuffled(targets, of_group, rng)
-        as_good += _balanced(other, _fold_predictions(facts, other, folds)) >= accuracy
+        # Facts change places, not labels: the folds were dealt by labels, and must fit the shuffled sets as well.
+        others = facts[shuffled(len(targets), of_group, rng)]
+        as_good += _balanced(targets, _fold_predictions(others, targets, folds)) >= accuracy
         if progress is not None:
             progress(2 + number, total)
     weights = []
@@ -214,12 +215,12 @@ def _interval(
     return float(low), float(high)
 
 
-def shuffled(targets: NDArray[np.int64], groups: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return labels (N,), or the places of clips, dealt anew in the runs in which they lay: groups change places."""
+def shuffled(num_clips: int, groups: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return the rows of clips (N,) dealt anew in the runs in which they lay: whole groups change places."""
     by_group = np.argsort(groups, kind="stable")
-    parts = np.split(targets[by_group], np.flatnonzero(np.diff(groups[by_group])) + 1)
+    parts = np.split(by_group, np.flatnonzero(np.diff(groups[by_group])) + 1)
     dealt = np.concatenate([rng.permutation(parts[place]) for place in rng.permutation(len(parts))])
-    result = np.empty_like(targets)
+    result = np.empty(num_clips, dtype=np.int64)
     result[by_group] = dealt
     return result
 

@@ -67,7 +67,7 @@ def _several(probe: LabelShortcuts) -> None:
         alt="How well each label can be guessed without listening, the best first",
         column_config={
             "Mostly from": st.column_config.TextColumn(
-                "Mostly from", help="Of labels that are told better than shuffled ones, and by enough to matter."
+                "Mostly from", help="Of labels that are told better than from shuffled facts, and by enough to matter."
             ),
             "File facts": st.column_config.NumberColumn(
                 "File facts", format="%d %%", help="Average precision of this label from file facts alone."
@@ -76,7 +76,7 @@ def _several(probe: LabelShortcuts) -> None:
                 "Guessing", format="%d %%", help="The share of samples that have this label."
             ),
             "p-value": st.column_config.NumberColumn(
-                "p-value", format="%.3f", help="Against shuffled labels; that there are several is paid for."
+                "p-value", format="%.3f", help="Against shuffled facts; that there are several labels is paid for."
             ),
         },
     )
@@ -86,4 +86,4 @@ def _metrics(score: float, meaning: str, chance: float, guessing: str, p_value: 
     with st.grid(3, min_column_width=140):
         st.metric("File facts alone", words.percent(score), border=True, help=meaning)
         st.metric("By guessing", words.percent(chance), border=True, help=guessing)
-        st.metric("p-value", f"{p_value:.3f}", border=True, help="Against shuffled labels.")
+        st.metric("p-value", f"{p_value:.3f}", border=True, help="How often shuffled facts tell as much.")

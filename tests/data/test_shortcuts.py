@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from samplemind_core.data import shortcuts
 from samplemind_core.data.shortcuts import probe_shortcuts, shortcut_findings
 
 NAMES = ["length", "sample rate", "peak level"]
@@ -74,3 +76,23 @@ def test_classes_from_one_source_each_are_split_by_clip_and_said() -> None:
     found = probe_shortcuts(NAMES, facts, labels, groups, permutations=9)
     assert found is not None
     assert "on clips it had not seen" in found.sentence
+
+
+def test_shuffles_move_facts_by_whole_groups_and_leave_labels_to_the_folds_that_were_dealt_by_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    facts, labels, groups = innocent()
+    facts[:, 2] = groups
+    fitted: list[tuple[np.ndarray, np.ndarray]] = []
+    real = shortcuts._fold_predictions
+    monkeypatch.setattr(
+        shortcuts, "_fold_predictions", lambda *given: fitted.append((given[0], given[1])) or real(*given)
+    )
+    probe_shortcuts(NAMES, facts, labels, groups, permutations=3)
+    whole = [given for given in fitted if given[0].shape[1] == 3]
+    assert len(whole) == 3
+    for moved, targets in whole:
+        assert np.array_equal(targets, (labels == "snare").astype(int))
+        assert not np.array_equal(moved, facts)
+        # Where a pack's clips were now lie those of one other pack.
+        assert all(len(np.unique(moved[groups == group, 2])) == 1 for group in range(12))
