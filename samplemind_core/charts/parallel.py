@@ -89,14 +89,19 @@ def parallel_figure(
     )
     shown = ", ".join(axis["label"] for axis in axes[:MAX_AXES])
     alt = f"{plural(len(kept), 'run')} over {shown} to {title}; the best reaches {best:.4g}."
-    last = len(axes[:MAX_AXES])
-    # Plotly's own axes are black on any ground.
-    posts = [
-        {"type": "line", "xref": "paper", "yref": "paper", "x0": place / last, "x1": place / last, "y0": 0, "y1": 1,
-         "line": {"color": colors.border, "width": 1}, "layer": "below"}
-        for place in range(last + 1)
+    margin = {"l": 64, "r": 40, "t": 72, "b": 20}
+    return figure([trace], theme, alt, HEIGHT_PX, margin=margin, shapes=posts(len(axes[:MAX_AXES]) + 1, theme))
+
+
+def posts(num_axes: int, theme: Theme) -> list[dict[str, Any]]:
+    """Return lines where parallel axes stand: Plotly's own are black on any ground."""
+    places = [place / max(1, num_axes - 1) for place in range(num_axes)]
+    line = {"color": palette(theme).border, "width": 1}
+    return [
+        {"type": "line", "xref": "paper", "yref": "paper", "x0": x, "x1": x, "y0": 0, "y1": 1, "line": line,
+         "layer": "below"}
+        for x in places
     ]  # fmt: skip
-    return figure([trace], theme, alt, HEIGHT_PX, margin={"l": 64, "r": 40, "t": 72, "b": 20}, shapes=posts)
 
 
 def _axis(name: str, values: list[Any]) -> dict[str, Any]:

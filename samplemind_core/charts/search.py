@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import plotly.graph_objects as go
 
+from samplemind_core.charts.parallel import posts
 from samplemind_core.charts.style import (
     LABEL_SIZE_PX,
     Theme,
@@ -153,6 +154,7 @@ def trials_figure(
         f"{title.lower()}.",
         360,
         margin={"l": 72, "r": 56, "t": 48, "b": 24},
+        shapes=posts(len(axes) + 1, theme),
     )
 
 

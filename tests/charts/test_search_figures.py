@@ -44,6 +44,7 @@ def test_axes_of_trials_are_numbers_decades_or_choices() -> None:
     assert list(size["values"]) == [0, 1, 0]
     assert list(kind.ticktext) == ["off", "adam"]
     assert list(loss["values"]) == [0.9, 0.5, 0.7]
+    assert [post.x0 for post in figure.layout.shapes] == pytest.approx([0, 1 / 3, 2 / 3, 1])
     close = trials_figure([trial(0, 0.9, lr=0.004), trial(1, 0.8, lr=0.0125)], {"lr": "Rate"}, "Loss", minimise=True)
     assert close.data[0].dimensions[0].ticktext is None  # numbers, not names of numbers
 
