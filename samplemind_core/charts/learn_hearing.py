@@ -85,8 +85,7 @@ def mel_power_figure(mel: npt.ArrayLike, features: FeatureConfig, theme: Theme =
     ticks_hz, tick_bands = frequency_ticks(features)
     alt = (
         f"Power in {values.shape[0]} mel bands by {values.shape[1]:,} frames: only {100 * visible:.1f} % of the "
-        "cells reach "
-        "a hundredth of the loudest."
+        "cells reach a hundredth of the loudest."
     )
     seconds = np.arange(values.shape[1]) * (features.hop_length / features.sample_rate_hz)
     trace = _heatmap(shares, seconds, np.arange(features.n_mels), theme, "%{z:.1%} of the loudest")

@@ -161,8 +161,8 @@ def dropout_figure(
     agreed = float((rows.argmax(axis=1) == best).mean())
     alt = (
         f"{plural(len(rows), 'answer')} with dropout: {class_names[best]} gets between {100 * low:.0f} % and "
-        f"{100 * high:.0f} %, "
-        f"and is the answer {100 * agreed:.0f} % of the time; the whole network gives it {100 * answer[best]:.0f} %."
+        f"{100 * high:.0f} %, and is the answer {100 * agreed:.0f} % of the time; the whole network gives it "
+        f"{100 * answer[best]:.0f} %."
     )
     ticks = {
         "tickmode": "array",

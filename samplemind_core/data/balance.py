@@ -89,8 +89,8 @@ def class_findings(clips: Sequence[Clip]) -> list[Finding]:
                 "warning" if len(inside) > len(clips) / 2 else "note",
                 f"{counted(len(single), 'source')} with clips of only one class",
                 f"{100 * len(inside) / len(clips):.0f} % of the clips come from sources that hold one class. A "
-                "network can "
-                "take the sound of such a pack or recording for the class itself. Packs of several classes help.",
+                "network can take the sound of such a pack or recording for the class itself. Packs of several "
+                "classes help.",
                 "keep",
                 tuple(clip_id(clip) for clip in inside),
                 tuple(f"source {printable(clip.source)}, all {printable(clip.label)}" for clip in inside),
@@ -138,10 +138,9 @@ def difference_findings(clips: Sequence[Clip], profiles: Profiles) -> list[Findi
                     "note",
                     "Levels differ between classes",
                     f"{100 * eta2:.0f} % of the variance of peak levels lies between classes: '{printable(loud)}' "
-                    "peaks at "
-                    f"{medians[loud]:.1f} dB, '{printable(soft)}' at {medians[soft]:.1f} dB (medians). The spectrogram "
-                    "is taken relative to each clip's own maximum, so a network does not hear the level itself, but it "
-                    "may hear the noise under soft recordings.",
+                    f"peaks at {medians[loud]:.1f} dB, '{printable(soft)}' at {medians[soft]:.1f} dB (medians). The "
+                    "spectrogram is taken relative to each clip's own maximum, so a network does not hear the "
+                    "level itself, but it may hear the noise under soft recordings.",
                     "keep",
                     subjects=tuple(sorted(medians, key=lambda name: -medians[name])),
                 )

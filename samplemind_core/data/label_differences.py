@@ -93,8 +93,7 @@ def _by_rate(name: str, having: NDArray[np.bool_], rates: NDArray[np.int64], lim
     rate = int(kinds[int(np.argmax(more))])
     words = (
         f"{100 * (rates[having] == rate).mean():.0f} % of the clips with {quoted([name])} have {rate:,} Hz, of the "
-        "others "
-        f"{100 * (rates[~having] == rate).mean():.0f} % (Cramér's V {strength:.2f} of 1)"
+        f"others {100 * (rates[~having] == rate).mean():.0f} % (Cramér's V {strength:.2f} of 1)"
     )
     return _Difference(name, strength, words, np.flatnonzero(having & (rates == rate)).tolist())
 
@@ -110,8 +109,7 @@ def _by_level(
         return None
     words = (
         f"Clips with {quoted([name])} peak at {mine:.1f} dB, the others at {others:.1f} dB (medians; "
-        f"{100 * share:.0f} % of "
-        "the variance)"
+        f"{100 * share:.0f} % of the variance)"
     )
     nearer = np.abs(peaks - mine) <= np.abs(peaks - others)
     return _Difference(name, share, words, np.flatnonzero(heard & having & nearer).tolist())

@@ -168,8 +168,7 @@ def label_shortcut_findings(found: LabelShortcuts | None) -> list[Finding]:
             subjects=tuple(guess.label for guess in told),
             evidence=tuple(
                 f"average precision {100 * guess.average_precision:.0f} % (guessing: {100 * guess.chance:.0f} %), "
-                "mostly from "
-                f"{guess.fact}"
+                f"mostly from {guess.fact}"
                 for guess in told
             ),
         )

@@ -192,8 +192,7 @@ def known_already(twin_share: float, num_val: int) -> str:
         return ""
     return (
         f"{100 * twin_share:.0f} % of the validation clips are in training as well, or hardly differ from a clip "
-        "there: "
-        "validation says little about sounds that the network has never heard."
+        "there: validation says little about sounds that the network has never heard."
     )
 
 
@@ -339,8 +338,8 @@ def _not_learning(curves: Curves) -> Finding | None:
     return Finding(
         "not_learning",
         f"After {curves.now.epoch} epochs training accuracy is {100 * curves.train_accuracy:.0f} %; always "
-        "answering the "
-        f"commonest class gives {100 * curves.commonest:.0f} %. Check the labels, or change the learning rate.",
+        f"answering the commonest class gives {100 * curves.commonest:.0f} %. Check the labels, or change the "
+        "learning rate.",
     )
 
 
@@ -383,8 +382,7 @@ def _at_chance(curves: Curves) -> Finding | None:
         f"Training accuracy is {100 * curves.train_accuracy:.0f} %, validation accuracy "
         f"{100 * curves.val_accuracy:.0f} %, as by "
         f"guessing ({100 * curves.commonest:.0f} %): what it learns holds for the training clips alone. Do the "
-        "labels belong "
-        "to the sounds?",
+        "labels belong to the sounds?",
         chance(Z_LIMIT * curves.lasting_gap / curves.gap_noise),
     )
 
@@ -423,8 +421,7 @@ def _rising(curves: Curves) -> Finding | None:
             "overconfident",
             f"Since epoch {curves.lowest_epoch} validation loss has risen from {val[best]:.2f} to {val[-1]:.2f} while "
             f"validation accuracy holds at {100 * now.val_accuracy:.0f} %: the answers stay as good, but the "
-            "network is ever "
-            "surer of its mistakes.",
+            "network is ever surer of its mistakes.",
             sure,
         )
     in_a_row = rises(val)
@@ -447,8 +444,7 @@ def _by_heart(curves: Curves) -> Finding | None:
         "overfitting",
         f"The network knows its training clips by heart ({100 * curves.train_accuracy:.0f} %) and recognises "
         f"{100 * curves.val_accuracy:.0f} % of the validation clips: a gap of {_points(curves.lasting_gap)}, where "
-        "chance "
-        f"explains {100 * curves.gap_noise:.0f}, and validation loss no longer falls.",
+        f"chance explains {100 * curves.gap_noise:.0f}, and validation loss no longer falls.",
         chance(Z_LIMIT * curves.lasting_gap / curves.gap_noise),
     )
 
@@ -464,9 +460,8 @@ def _low(curves: Curves) -> Finding | None:
         return Finding(
             "plateau",
             f"For {curves.window} epochs neither loss has moved by more than {100 * FLAT:.0f} %, and training "
-            "accuracy is only "
-            f"{100 * curves.train_accuracy:.0f} %: the network is stuck before it has learned what the clips could "
-            "teach.",
+            f"accuracy is only {100 * curves.train_accuracy:.0f} %: the network is stuck before it has learned what "
+            "the clips could teach.",
             sure,
         )
     if not late:

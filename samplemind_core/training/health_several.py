@@ -89,8 +89,7 @@ def assess_several(
         return verdict(
             "not_learning",
             f"After {now.epoch} epochs mean average precision on training clips is {100 * train_map:.0f} %; a "
-            "random order "
-            f"gives {100 * chance_map:.0f} %. Check the labels, or change the learning rate.",
+            f"random order gives {100 * chance_map:.0f} %. Check the labels, or change the learning rate.",
         )
     noise = 2 * max(now.health["val_loss_se"], epochs[best].health["val_loss_se"])
     memorising = now.health["probe_loss"] < epochs[best].health["probe_loss"]
@@ -106,13 +105,11 @@ def assess_several(
         return verdict(
             "underfitting",
             f"Mean average precision on training clips is only {100 * train_map:.0f} % and validation is no worse: "
-            "the network "
-            "has not learned what the clips could teach. Train longer, raise the learning rate, or use a larger "
-            "network.",
+            "the network has not learned what the clips could teach. Train longer, raise the learning rate, or use "
+            "a larger network.",
         )
     return verdict(
         "healthy",
         f"Mean average precision is {100 * train_map:.0f} % on training and {100 * val_map:.0f} % on validation "
-        "clips, and validation "
-        "loss has not risen beyond its noise.",
+        "clips, and validation loss has not risen beyond its noise.",
     )

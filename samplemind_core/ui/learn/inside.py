@@ -182,10 +182,8 @@ def _pooling(network: Opened, voice: Voice) -> None:
     section("How much each stage notices")
     st.markdown(
         f"For the same sound {later_ms} ms later the picture changes by **{100 * found[0].change:.0f} %** of its "
-        "size, and "
-        f"what is left at the end by **{100 * found[-1].change:.0f} %**. After its last maps the network keeps, for "
-        "each of "
-        "them, only how strong it was: that is **pooling**. It asks *what*, and little about *when*."
+        f"size, and what is left at the end by **{100 * found[-1].change:.0f} %**. After its last maps the network "
+        "keeps, for each of them, only how strong it was: that is **pooling**. It asks *what*, and little about *when*."
     )
     figure(change_figure([c.title for c in found], [c.change for c in found], theme()), key="inside-pooling")
     hear(moved, rate, f"{voice.name}, {later_ms} ms later", key="inside-pooling")
