@@ -104,7 +104,7 @@ def test_a_batch_suggests_its_files(
     named = found[0].answer.details["probs"] | {"none of these": found[0].answer.details.get("none")}
     for part in found[0].reason.split(" or "):
         name, share = part.rsplit(" (", 1)
-        assert share == f"{named[name]:.0%})"
+        assert share == f"{100 * named[name]:.0f} %)"
 
     monkeypatch.setattr(workspace, "classifier", None)  # kept: nothing is computed again
     assert suggest(workspace, batch.id, 4) == found

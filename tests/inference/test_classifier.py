@@ -119,14 +119,14 @@ def test_results_come_in_order_as_they_are_ready(classifier: Classifier) -> None
     taken: list[int] = []
 
     def items():
-        for number in range(200):
+        for number in range(400):
             taken.append(number)
             yield (f"{number}.wav", sound(0.05, seed=number))
 
     stream = classifier.stream(items())
     assert next(stream).name == "0.wav"
-    assert len(taken) < 200  # not read to the end before the first answer
-    assert [result.name for result in stream] == [f"{number}.wav" for number in range(1, 200)]
+    assert len(taken) < 400  # not read to the end before the first answer
+    assert [result.name for result in stream] == [f"{number}.wav" for number in range(1, 400)]
 
 
 def test_torch_keeps_its_threads(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
