@@ -385,7 +385,7 @@ def _opened(
 ) -> Iterator[tuple[sf.SoundFile | PlainWav, AudioInfo, str]]:
     """Yield the open sound, its header's info and its name for messages, all limits checked."""
     shown = printable(name or (source.name if isinstance(source, Path) else "The upload"))
-    suffix = Path(name or (source if isinstance(source, Path) else "")).suffix.lower()
+    suffix = os.path.splitext(name or (source.name if isinstance(source, Path) else ""))[1].lower()  # noqa: PTH122 - only text
     raw: BinaryIO = io.BytesIO(source) if isinstance(source, bytes) else _open_file(source, shown)
     with closing(raw):
         num_bytes = raw.seek(0, io.SEEK_END)

@@ -164,8 +164,8 @@ class _Sharing:
         self._before = 1
 
     @contextmanager
-    def threads(self, num_windows: int) -> Iterator[None]:
-        if num_windows == 1:  # one upload: nothing is decoded meanwhile
+    def threads(self, decoding: bool) -> Iterator[None]:
+        if not decoding:  # one upload, or the last of many
             yield
             return
         with self._lock:
@@ -275,7 +275,8 @@ class Classifier:
                 while waiting:
                     heard = [one for part in waiting.popleft() for one in part.result()]
                     take_batch()  # decoded while the network looks at this one
-                    yield from self._judge(heard, keep_signals)
+                    decoding = not all(part.done() for parts in waiting for part in parts)
+                    yield from self._judge(heard, keep_signals, decoding)
             finally:
                 pool.shutdown(cancel_futures=True)
 
@@ -342,13 +343,13 @@ class Classifier:
         near = np.argsort(-cosines, axis=1, kind="stable")[:, :NUM_NEAREST]
         return near, np.take_along_axis(cosines, near, axis=1).astype(np.float64)
 
-    def _judge(self, batch: Sequence[Heard], keep_signals: bool) -> list[Result]:
+    def _judge(self, batch: Sequence[Heard], keep_signals: bool, decoding: bool) -> list[Result]:
         good = [heard.signal for heard in batch if heard.signal is not None]
         started = time.perf_counter()
         judged = None
         if good:
             signals = np.stack(good)
-            with _SHARING.threads(len(signals)):
+            with _SHARING.threads(decoding):
                 on_cpu = self.device.type == "cpu"
                 judged = self.judge_log_mel(torch.from_numpy(signals)) if on_cpu else self.judge(signals)
         share = (time.perf_counter() - started) / max(1, len(good))

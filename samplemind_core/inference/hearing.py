@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +41,10 @@ class Heard:
     error: str | None = None
 
 
+_Begun = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32] | None, float, float]
+"""A decoded file: its window, its waveform where that is kept, the start of the window and the length, in seconds."""
+
+
 def hear(
     items: Sequence[Item],
     *,
@@ -55,31 +59,31 @@ def hear(
     :func:`~samplemind_core.audio.decode.decode_all`; ``seconds`` is the mean of those that were heard together.
     """
     started = time.perf_counter()
-    names = [str(item) if isinstance(item, Path) else item[0] for item in items]
-    sources = (
-        (item if isinstance(item, Path) else item[1], Path(name).name) for item, name in zip(items, names, strict=True)
-    )
+    named = [
+        (item, item.name, str(item)) if isinstance(item, Path) else (item[1], Path(item[0]).name, item[0])
+        for item in items
+    ]
     rate_hz = features.sample_rate_hz
-    found: list[Heard] = []
-    for name, decoded in zip(names, decode_all(sources, rate_hz, limits=limits, hashed=False), strict=True):
+    begun: list[_Begun | str] = []
+    sources = ((source, shown) for source, shown, _ in named)
+    for decoded in decode_all(sources, rate_hz, limits=limits, hashed=False):
         if isinstance(decoded, AudioError):
-            found.append(Heard(name, error=str(decoded)))
+            begun.append(str(decoded))
             continue
         waveform = decoded.waveform
         window, start = (crop_window if spectrograms else fit_window)(waveform, features)
-        if keep_waveforms:
-            kept = waveform
-        else:
-            window, kept = detached(window, waveform), None
-        found.append(Heard(name, window, kept, start / rate_hz, len(waveform) / rate_hz))
+        kept = waveform if keep_waveforms else None
+        begun.append((detached(window, waveform), kept, start / rate_hz, len(waveform) / rate_hz))
+    signals: list[npt.NDArray[np.float32] | None] = [None if isinstance(one, str) else one[0] for one in begun]
     if spectrograms:
         with torch.inference_mode():
-            found = [
-                one if one.signal is None else replace(one, signal=front_end(features).of_clip(one.signal).numpy())
-                for one in found
-            ]
-    share = (time.perf_counter() - started) / max(1, len(items))
-    return [replace(one, seconds=share) for one in found]
+            front = front_end(features)
+            signals = [None if window is None else front.of_clip(window).numpy() for window in signals]
+    share_s = (time.perf_counter() - started) / max(1, len(items))
+    return [
+        Heard(name, seconds=share_s, error=one) if isinstance(one, str) else Heard(name, signal, *one[1:], share_s)
+        for (_, _, name), one, signal in zip(named, begun, signals, strict=True)
+    ]
 
 
 def lost(item: Item) -> Heard:
