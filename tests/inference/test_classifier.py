@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import io
+import threading
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +12,9 @@ import soundfile as sf
 import torch
 
 from samplemind_core.config import FeatureConfig, ModelConfig, RunConfig
+from samplemind_core.inference import classifier as module
 from samplemind_core.inference.classifier import Classifier
+from samplemind_core.inference.hearing import hear
 from samplemind_core.models import build_model
 from samplemind_core.settings import Limits
 from samplemind_core.training.checkpoints import CheckpointInfo, save_checkpoint
@@ -129,24 +134,34 @@ def test_results_come_in_order_as_they_are_ready(classifier: Classifier) -> None
     assert [result.name for result in stream] == [f"{number}.wav" for number in range(1, 400)]
 
 
-def test_torch_keeps_its_threads(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_torch_has_half_its_threads_while_files_are_decoded(
+    classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = torch.get_num_threads()
     judge, during = classifier.judge_log_mel, []
+    first_is_judged = threading.Event()
+
+    def patient(items: Sequence[tuple[str, bytes]], **others: Any) -> object:
+        assert items[0][0] == "first.wav" or first_is_judged.wait(60)
+        return hear(items, **others)
 
     def watch(log_mel: torch.Tensor) -> object:
-        during.append((len(log_mel), torch.get_num_threads()))
+        during.append(torch.get_num_threads())
+        first_is_judged.set()
         return judge(log_mel)
 
+    monkeypatch.setattr(module, "hear", patient)
+    monkeypatch.setattr(module, "BATCH", 1)
     torch.set_num_threads(4)
     try:
         monkeypatch.setattr(classifier, "judge_log_mel", watch)
-        classifier.predict([("a.wav", sound()), ("b.wav", sound(seed=1))])
-        classifier.predict([("a.wav", sound())])
-        assert during == [(2, 2), (1, 4)]
+        classifier.predict([("first.wav", sound()), ("last.wav", sound(seed=1))])
+        assert during == [2, 4]
         assert torch.get_num_threads() == 4
-        monkeypatch.setattr(classifier, "judge_log_mel", lambda log_mel: 1 / 0)
+        first_is_judged.clear()
+        monkeypatch.setattr(classifier, "judge_log_mel", lambda log_mel: (first_is_judged.set(), 1 / 0))
         with pytest.raises(ZeroDivisionError):
-            classifier.predict([("a.wav", sound()), ("b.wav", sound())])
+            classifier.predict([("first.wav", sound()), ("last.wav", sound())])
         assert torch.get_num_threads() == 4
     finally:
         torch.set_num_threads(before)
