@@ -103,8 +103,21 @@ class LogMel(nn.Module):
         """
         return self._clip_log_mel(waveform, self.config.num_samples)[None]
 
+    def sounding(self, waveform: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
+        """Return the frames of a clip that hold signal, (n_mels, at most frames), and the dB of all after them.
+
+        What :meth:`of_clip` puts together: most one-shots are shorter than the window, and travel lighter so.
+        """
+        return self._sounding(waveform, self.config.num_samples)
+
     def _clip_log_mel(self, clip: NDArray[np.float32], num_samples: int) -> Tensor:
-        """Return the log-mel spectrogram (n_mels, frames) of one clip (T,), computing only frames that hold signal.
+        """Return the log-mel spectrogram (n_mels, frames) of one clip (T,)."""
+        log_mel = np.empty((self.filters.shape[0], 1 + num_samples // self.config.hop_length), np.float32)
+        put_together(*self._sounding(clip, num_samples), out=log_mel)
+        return torch.from_numpy(log_mel)
+
+    def _sounding(self, clip: NDArray[np.float32], num_samples: int) -> tuple[NDArray[np.float32], float]:
+        """Return the frames of one clip (T,) that hold signal, and the level of the others, computing no other.
 
         Most one-shots are shorter than the window, and the frames of their padding are known to be
         zero. Clip by clip, the frames stay in the processor's cache, and a clip's numbers cannot
@@ -114,7 +127,7 @@ class LogMel(nn.Module):
         frames = 1 + num_samples // hop
         length = _sounding_end(clip)
         if length == 0:
-            return torch.zeros(self.filters.shape[0], frames)
+            return np.empty((self.filters.shape[0], 0), np.float32), 0.0
         active = min(frames, (length + n_fft // 2 - 1) // hop + 1)
         padded = np.zeros((active - 1) * hop + n_fft)
         held = min(length, len(padded) - n_fft // 2)
@@ -134,9 +147,14 @@ class LogMel(nn.Module):
         level -= loudest
         # The power of frames without signal is 0, which counts as AMIN and is no clip's maximum.
         silence_db = max(10.0 * math.log10(AMIN) - float(loudest), -self.config.top_db)
-        log_mel = np.full((len(level), frames), silence_db, np.float32)
-        np.maximum(level, -self.config.top_db, out=log_mel[:, :active])
-        return torch.from_numpy(log_mel)
+        return np.maximum(level, -self.config.top_db, out=level), silence_db
+
+
+def put_together(sounding: NDArray[np.float32], silence_db: float, out: NDArray[np.float32]) -> None:
+    """Write what :meth:`LogMel.sounding` gave into a spectrogram (n_mels, frames)."""
+    active = sounding.shape[1]
+    out[:, :active] = sounding
+    out[:, active:] = silence_db
 
 
 @lru_cache(maxsize=4)

@@ -88,7 +88,7 @@ class _Listener:
             "MALLOC_TRIM_THRESHOLD_": str(1 << 28),
         }
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "samplemind_core.audio.listening"],
+            [sys.executable, "-P", "-m", "samplemind_core.audio.listening"],  # -P: nothing of the current folder
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,

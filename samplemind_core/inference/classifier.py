@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from samplemind_core.audio.features import LogMel
+from samplemind_core.audio.features import LogMel, put_together
 from samplemind_core.audio.listeners import CHUNK, NUM_THREADS, listeners
 from samplemind_core.evaluation.metrics import softmax
 from samplemind_core.inference.hearing import Heard, Item, hear, lost
@@ -344,14 +344,18 @@ class Classifier:
         return near, np.take_along_axis(cosines, near, axis=1).astype(np.float64)
 
     def _judge(self, batch: Sequence[Heard], keep_signals: bool, decoding: bool) -> list[Result]:
-        good = [heard.signal for heard in batch if heard.signal is not None]
+        good = [(heard.signal, heard.silence_db) for heard in batch if heard.signal is not None]
         started = time.perf_counter()
         judged = None
         if good:
-            signals = np.stack(good)
             with _SHARING.threads(decoding):
-                on_cpu = self.device.type == "cpu"
-                judged = self.judge_log_mel(torch.from_numpy(signals)) if on_cpu else self.judge(signals)
+                if self.device.type == "cpu":
+                    log_mel = np.empty((len(good), *self.info.features.shape), np.float32)
+                    for place, parts in enumerate(good):
+                        put_together(*parts, out=log_mel[place, 0])
+                    judged = self.judge_log_mel(torch.from_numpy(log_mel))
+                else:
+                    judged = self.judge(np.stack([window for window, _ in good]))
         share = (time.perf_counter() - started) / max(1, len(good))
         results, row = [], 0
         for heard in batch:

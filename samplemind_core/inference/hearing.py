@@ -27,13 +27,15 @@ Item = Path | tuple[str, bytes]
 class Heard:
     """A decoded file, or the reason why it could not be heard.
 
-    ``signal`` is what goes on: the log-mel spectrogram (1, n_mels, frames) in dB or, for a GPU that
-    computes it, the window (num_samples,). ``waveform`` (T,) is kept where asked for. ``start_s`` and
-    ``duration_s`` say where the window lies in the file, ``seconds`` how long all this took.
+    ``signal`` is what goes on: the frames of the log-mel spectrogram that hold signal, (n_mels, at most
+    frames) in dB, with all after them at ``silence_db``, or, for a GPU that computes it, the window
+    (num_samples,). ``waveform`` (T,) is kept where asked for. ``start_s`` and ``duration_s`` say where the
+    window lies in the file, ``seconds`` how long all this took.
     """
 
     name: str
     signal: npt.NDArray[np.float32] | None = None
+    silence_db: float = 0.0
     waveform: npt.NDArray[np.float32] | None = None
     start_s: float = 0.0
     duration_s: float = 0.0
@@ -56,7 +58,8 @@ def hear(
     """Return what becomes of each of a few files; a bad one has ``error`` set.
 
     All are decoded before the first spectrogram is computed, for the same reason as in
-    :func:`~samplemind_core.audio.decode.decode_all`; ``seconds`` is the mean of those that were heard together.
+    :func:`~samplemind_core.audio.decode.decode_all`; ``seconds`` is a file's share of that and
+    its own spectrogram.
     """
     started = time.perf_counter()
     named = [
@@ -74,16 +77,20 @@ def hear(
         window, start = (crop_window if spectrograms else fit_window)(waveform, features)
         kept = waveform if keep_waveforms else None
         begun.append((detached(window, waveform), kept, start / rate_hz, len(waveform) / rate_hz))
-    signals: list[npt.NDArray[np.float32] | None] = [None if isinstance(one, str) else one[0] for one in begun]
-    if spectrograms:
-        with torch.inference_mode():
-            front = front_end(features)
-            signals = [None if window is None else front.of_clip(window).numpy() for window in signals]
     share_s = (time.perf_counter() - started) / max(1, len(items))
-    return [
-        Heard(name, seconds=share_s, error=one) if isinstance(one, str) else Heard(name, signal, *one[1:], share_s)
-        for (_, _, name), one, signal in zip(named, begun, signals, strict=True)
-    ]
+    front = front_end(features) if spectrograms else None
+    heard: list[Heard] = []
+    with torch.inference_mode():
+        for (_, _, name), one in zip(named, begun, strict=True):
+            if isinstance(one, str):
+                heard.append(Heard(name, error=one, seconds=share_s))
+                continue
+            began = time.perf_counter()
+            window, kept, start_s, duration_s = one
+            signal, silence_db = (window, 0.0) if front is None else front.sounding(window)
+            own_s = time.perf_counter() - began
+            heard.append(Heard(name, signal, silence_db, kept, start_s, duration_s, share_s + own_s))
+    return heard
 
 
 def lost(item: Item) -> Heard:
