@@ -227,6 +227,5 @@ def _sentence(
     of = "" if isinstance(naive, Score) or gap[1] > 0 else f" {what}"
     return (
         f"{first} With a quick baseline, {second}: {100 * naive.value:.1f} %{of} at random against "
-        f"{100 * safe.value:.1f} % with "
-        "groups kept whole."
+        f"{100 * safe.value:.1f} % with groups kept whole."
     )
