@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import psycopg
 import pytest
@@ -22,6 +23,10 @@ from samplemind_core.store import Store
 from samplemind_core.store.database import HEAD
 from samplemind_core.store.tables import Base
 from samplemind_core.workspace import Workspace
+
+# How long an example takes says how busy the machine is: a first one that compiles something is no failure.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 START_DEADLINE_S = 60.0
 _numbers = itertools.count()
