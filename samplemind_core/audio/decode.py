@@ -189,7 +189,7 @@ def decode(
         NaN or infinity among the samples.
     """
     sound = _begun(source, sample_rate_hz, name, limits or Limits(), observe, hashed)
-    return sound if isinstance(sound, Decoded) else _resampled(sound, sample_rate_hz, observe, hashed)
+    return sound if isinstance(sound, Decoded) else _resampled(sound, sample_rate_hz)
 
 
 def decode_all(
@@ -203,30 +203,43 @@ def decode_all(
 
     Short files are all decoded before the first of them is resampled: a processor that goes to and fro
     between the two forgets for each the code of the other, which costs a tenth of the time. There
-    should not be more than a few: their samples wait in memory.
+    should not be more than a few, as their samples wait in memory, at most a megabyte of each. A longer
+    file does not wait: the next source is asked for when it is done with.
     """
     limits = limits or Limits()
-    waiting: deque[_Short | Decoded | AudioError] = deque()
+    waiting: deque[_Short | AudioError] = deque()
+
+    def resampled() -> Iterator[Decoded | AudioError]:
+        while waiting:
+            sound = waiting.popleft()
+            try:
+                yield _resampled(sound, sample_rate_hz) if isinstance(sound, _Short) else sound
+            except AudioError as error:
+                yield error
+
     for source, name in sources:
         try:
-            waiting.append(_begun(source, sample_rate_hz, name, limits, None, hashed))
+            sound = _begun(source, sample_rate_hz, name, limits, None, hashed)
         except AudioError as error:
             waiting.append(error)
-    while waiting:
-        sound = waiting.popleft()
-        try:
-            yield _resampled(sound, sample_rate_hz, None, hashed) if isinstance(sound, _Short) else sound
-        except AudioError as error:
-            yield error
+            continue
+        if isinstance(sound, _Short):
+            waiting.append(sound)
+            continue
+        yield from resampled()
+        yield sound
+        del sound
+    yield from resampled()
 
 
 @dataclass(frozen=True, slots=True)
 class _Short:
-    """A file whose samples (frames, channels) are all read."""
+    """A file whose samples (frames, channels) are all read, and the mixer that is to have them."""
 
     block: NDArray[np.float32]
     info: AudioInfo
     shown: str
+    mixer: _Mixer
 
 
 class _Mixer:
@@ -283,12 +296,12 @@ def _begun(
 ) -> _Short | Decoded:
     """Return a short file's samples, or all there is to a longer one."""
     with _opened(source, name, limits) as (sound, info, shown):
+        mixer = _Mixer(info, shown, observe, hashed)
         if info.frames * info.channels <= _SHORT_SAMPLES:
             block = _read(sound, info.frames, shown)
             if len(block) == info.frames:
-                return _Short(block, info, shown)
+                return _Short(block, info, shown, mixer)
             sound.seek(0)
-        mixer = _Mixer(info, shown, observe, hashed)
         waveform = _stream(sound, info, sample_rate_hz, mixer.mean, shown, limits)
         if mixer.frames == 0:
             raise _empty(shown)
@@ -302,17 +315,14 @@ def _begun(
         return _decoded(waveform, info, mixer, shown, sample_rate_hz)
 
 
-def _resampled(
-    sound: _Short, sample_rate_hz: int, observe: Callable[[NDArray[np.float32]], None] | None, hashed: bool
-) -> Decoded:
+def _resampled(sound: _Short, sample_rate_hz: int) -> Decoded:
     """Return a short file's waveform."""
-    mixer = _Mixer(sound.info, sound.shown, observe, hashed)
-    mono = mixer.mean(sound.block)
-    if (channel := mixer.instead) is not None:
+    mono = sound.mixer.mean(sound.block)
+    if (channel := sound.mixer.instead) is not None:
         mono = sound.block[:, channel]
     if sound.info.sample_rate_hz != sample_rate_hz:
         mono = _resamplers.whole(mono, sound.info.sample_rate_hz, sample_rate_hz)
-    return _decoded(np.ascontiguousarray(mono, dtype=np.float32), sound.info, mixer, sound.shown, sample_rate_hz)
+    return _decoded(np.ascontiguousarray(mono, dtype=np.float32), sound.info, sound.mixer, sound.shown, sample_rate_hz)
 
 
 def _decoded(waveform: NDArray[np.float32], info: AudioInfo, mixer: _Mixer, shown: str, sample_rate_hz: int) -> Decoded:

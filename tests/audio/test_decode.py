@@ -5,6 +5,7 @@ import os
 import struct
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -385,3 +386,19 @@ def test_files_decoded_together_give_what_each_gives_alone(tmp_path: Path) -> No
         assert np.array_equal(sound.waveform, decoded.waveform)
         assert (sound.info, sound.content_hash) == (decoded.info, decoded.content_hash)
     assert {sound.content_hash for sound in decode_all(files[:2], RATE, hashed=False)} == {""}
+
+
+def test_long_files_do_not_wait_for_each_other() -> None:
+    short, long = written(tone()), written(np.tile(tone(RATE), 13), rate=RATE)
+    asked: list[str] = []
+
+    def sources() -> Iterator[tuple[bytes, str]]:
+        for name, data in (("a", short), ("b", long), ("c", b"not a sound"), ("d", short), ("e", long), ("f", short)):
+            asked.append(name)
+            yield data, name
+
+    together = decode_all(sources(), RATE)
+    for last in "bbeeef":  # what has been asked for by the time that a, b, c, d, e and f are there
+        next(together)
+        assert asked[-1] == last
+    assert next(together, None) is None
