@@ -5,6 +5,8 @@ Plain numpy, since the trainer asks for it after every epoch and the pages witho
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -95,13 +97,44 @@ def ends_of_ties(ordered: Floats) -> npt.NDArray[np.int64]:
     return np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1).astype(np.int64)
 
 
-def ends_by_place(ordered: Floats) -> npt.NDArray[np.int64]:
+def weighted_map(
+    scores: Sequence[Floats] | Floats, truth: npt.NDArray[np.bool_]
+) -> Callable[[npt.NDArray[np.float32]], Floats]:
+    """Return a function from weights (R, N) of clips to the mean average precision of M models (R, M) on them.
+
+    Sorted by score once, the precision at each place is a ratio of two running sums of weights. Labels
+    without a clip that counts are left out of the mean.
+
+    Parameters
+    ----------
+    scores : M arrays, shape (N, C)
+    truth : ndarray of bool, shape (N, C)
+    """
+    orders = [
+        [(order := np.argsort(-one[:, place], kind="stable"), _ends_by_place(one[order, place]))
+         for place in range(truth.shape[1])]
+        for one in scores
+    ]  # fmt: skip
+
+    def mean(weights: npt.NDArray[np.float32]) -> Floats:
+        found = np.empty((len(weights), len(orders), truth.shape[1]))
+        for model, places in enumerate(orders):
+            for place, (order, last) in enumerate(places):
+                found[:, model, place] = _weighted_precision(weights[:, order], truth[order, place], last)
+        known = ~np.isnan(found)
+        with np.errstate(invalid="ignore"):
+            return np.asarray(np.where(known, found, 0.0).sum(axis=2) / known.sum(axis=2))
+
+    return mean
+
+
+def _ends_by_place(ordered: Floats) -> npt.NDArray[np.int64]:
     """Return for each place of a sorted array the last place of its run of equal values."""
     last = ends_of_ties(ordered)
     return last[np.searchsorted(last, np.arange(len(ordered)))]
 
 
-def weighted_precision(
+def _weighted_precision(
     weights: npt.NDArray[np.float32], positive: npt.NDArray[np.bool_], last: npt.NDArray[np.int64]
 ) -> Floats:
     """Return the average precision of one class on resamples of its clips, without sorting each anew.
@@ -113,7 +146,7 @@ def weighted_precision(
     positive : ndarray of bool, shape (N,)
         In the same order.
     last : ndarray of int64, shape (N,)
-        From :func:`ends_by_place` of the scores in that order.
+        From :func:`_ends_by_place` of the scores in that order.
 
     Returns
     -------

@@ -46,6 +46,10 @@ class Limits(BaseSettings):
         return self.max_file_mb * MEBIBYTE
 
 
+NO_LIMITS = Limits.model_construct(max_file_mb=4_096, max_clip_s=86_400)
+"""For stored files, which passed the limits of their import: one lowered since then must not lock them out."""
+
+
 class _Variables(EnvSettingsSource):
     """The environment, where a limit has one name only: its own variable, not one for the group."""
 

@@ -103,25 +103,30 @@ class LogMel(nn.Module):
         """
         return self._clip_log_mel(waveform, self.config.num_samples)[None]
 
-    def sounding(self, waveform: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
-        """Return the frames of a clip that hold signal, (n_mels, at most frames), and the dB of all after them.
-
-        What :meth:`of_clip` puts together: most one-shots are shorter than the window, and travel lighter so.
-        """
-        return self._sounding(waveform, self.config.num_samples)
-
     def _clip_log_mel(self, clip: NDArray[np.float32], num_samples: int) -> Tensor:
         """Return the log-mel spectrogram (n_mels, frames) of one clip (T,)."""
         log_mel = np.empty((self.filters.shape[0], 1 + num_samples // self.config.hop_length), np.float32)
-        put_together(*self._sounding(clip, num_samples), out=log_mel)
+        put_together(*self.sounding(clip, num_samples), out=log_mel)
         return torch.from_numpy(log_mel)
 
-    def _sounding(self, clip: NDArray[np.float32], num_samples: int) -> tuple[NDArray[np.float32], float]:
-        """Return the frames of one clip (T,) that hold signal, and the level of the others, computing no other.
+    def sounding(self, clip: NDArray[np.float32], num_samples: int) -> tuple[NDArray[np.float32], float]:
+        """Return the frames of a clip that hold signal, and the dB of all after them; no other is computed.
 
         Most one-shots are shorter than the window, and the frames of their padding are known to be
         zero. Clip by clip, the frames stay in the processor's cache, and a clip's numbers cannot
         depend on its neighbours: linear algebra libraries choose the order of summation by shape.
+
+        Parameters
+        ----------
+        clip : ndarray of float32, shape (T,)
+            At most ``num_samples`` samples; silence follows.
+        num_samples : int
+            Length of the window.
+
+        Returns
+        -------
+        (ndarray of float32, shape (n_mels, at most 1 + num_samples // hop_length), float)
+            What :func:`put_together` makes a spectrogram of.
         """
         n_fft, hop = self.config.n_fft, self.config.hop_length
         frames = 1 + num_samples // hop

@@ -19,9 +19,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -198,11 +200,47 @@ class Listeners:
         with self._lock:
             return self.count + 1 if self._all or self._starting else NUM_THREADS
 
-    def each(
-        self, function: Callable[[Item], Heard], items: Sequence[Item], lost: Callable[[Item], Heard]
-    ) -> list[Heard]:
-        """Return ``function(item)`` of each item; for the rest as :meth:`together`."""
-        return self.together(partial(one_by_one, function), items, lost)
+    def stream(
+        self,
+        function: Callable[[Sequence[Item]], list[Heard]],
+        batches: Iterable[Sequence[Item]],
+        lost: Callable[[Item], Heard],
+        *,
+        ahead: int,
+        expected: int | None = None,
+    ) -> Generator[tuple[list[Heard], bool], None, None]:
+        """Yield what ``function`` says of each batch, in order, and whether later ones are still being worked on.
+
+        Parameters
+        ----------
+        function, lost : callable
+            As for :meth:`together`.
+        batches : iterable of sequences
+            Taken as they are needed.
+        ahead : int
+            Batches that are worked on, or wait to be asked for, at any time.
+        expected : int, optional
+            How many items there are in all, as for :meth:`at_work`.
+        """
+        source = iter(batches)
+        waiting: deque[list[Future[list[Heard]]]] = deque()
+        with self.at_work(expected), ThreadPoolExecutor(self.num_threads, thread_name_prefix="listen") as pool:
+
+            def take() -> None:
+                for batch in islice(source, 1):
+                    size = max(1, min(CHUNK, -(-len(batch) // NUM_THREADS)))
+                    parts = [batch[start : start + size] for start in range(0, len(batch), size)]
+                    waiting.append([pool.submit(self.together, function, part, lost) for part in parts])
+
+            try:
+                for _ in range(ahead):
+                    take()
+                while waiting:
+                    results = [one for part in waiting.popleft() for one in part.result()]
+                    take()  # worked on while whoever asked looks at these
+                    yield results, not all(part.done() for parts in waiting for part in parts)
+            finally:
+                pool.shutdown(cancel_futures=True)
 
     def together(
         self,
@@ -335,11 +373,6 @@ class Listeners:
             if self._users:
                 return
         self.close()
-
-
-def one_by_one(function: Callable[[Item], Heard], items: Sequence[Item]) -> list[Heard]:
-    """Return ``function(item)`` of each item."""
-    return [function(item) for item in items]
 
 
 _shared: Listeners | None = None

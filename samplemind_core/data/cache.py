@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import io
 import os
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +17,7 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from samplemind_core.audio.listeners import CHUNK, listeners
+from samplemind_core.audio.listeners import listeners
 from samplemind_core.config import USUAL_FEATURES, FeatureConfig, fingerprint
 from samplemind_core.data.incoming import dataset_folder, storage_errors
 from samplemind_core.data.rows import StoredFile, lost_row, make_rows, stored_waveform
@@ -189,40 +186,17 @@ def _build(
     def fill(array: Float16) -> None:
         array[:first] = kept[:first]
         done = first
-        with closing(_rows(files, features)) as made:  # at once where progress ends the work
-            for rows in made:
-                array[done : done + len(rows)] = rows
+        batches = (files[start : start + _BATCH] for start in range(0, len(files), _BATCH))
+        make = partial(make_rows, features=features)
+        made = listeners().stream(make, batches, lost_row, ahead=_AHEAD, expected=len(files))
+        with closing(made):  # at once where progress ends the work
+            for rows, _ in made:
+                array[done : done + len(rows)] = np.frombuffer(b"".join(rows), "<f2").reshape(-1, *features.shape)
                 done += len(rows)
                 if progress is not None:
                     progress(done, len(clips), "Computing spectrograms")
 
     new_cache(file, shape, fill)
-
-
-def _rows(files: Sequence[StoredFile], features: FeatureConfig) -> Generator[Float16, None, None]:
-    """Yield the spectrograms (B, 1, n_mels, frames) of clips in order; thousands are made by processes."""
-    make = partial(make_rows, features=features)
-    batches = [files[start : start + _BATCH] for start in range(0, len(files), _BATCH)]
-    waiting: deque[list[Future[list[bytes]]]] = deque()
-    with listeners().at_work(len(files)) as processes:
-        threads = processes.num_threads
-        with ThreadPoolExecutor(threads, thread_name_prefix="cache") as pool:
-
-            def submit(batch: Sequence[StoredFile]) -> None:
-                size = max(1, min(CHUNK, -(-len(batch) // threads)))
-                parts = [batch[start : start + size] for start in range(0, len(batch), size)]
-                waiting.append([pool.submit(processes.together, make, part, lost_row) for part in parts])
-
-            try:
-                for batch in batches[:_AHEAD]:
-                    submit(batch)
-                for place in range(len(batches)):
-                    rows = b"".join(chain.from_iterable(future.result() for future in waiting.popleft()))
-                    if place + _AHEAD < len(batches):
-                        submit(batches[place + _AHEAD])
-                    yield np.frombuffer(rows, "<f2").reshape(-1, *features.shape)
-            finally:
-                pool.shutdown(cancel_futures=True)
 
 
 def clip_waveform(folder: Path, clip: Clip, sample_rate_hz: int) -> NDArray[np.float32]:

@@ -35,12 +35,13 @@ from samplemind_core.data.label_scores import label_table
 from samplemind_core.data.label_shortcuts import label_shortcut_findings, probe_label_shortcuts
 from samplemind_core.data.leakage import measure_leakage, summaries
 from samplemind_core.data.near_duplicates import RATE_HZ, find_twins
-from samplemind_core.data.profile import NO_LIMITS, Profiles, profile_clips
+from samplemind_core.data.profile import Profiles, profile_clips
 from samplemind_core.data.quality import reject_findings, signal_findings, twin_findings
 from samplemind_core.data.shortcuts import fact_table, probe_shortcuts, shortcut_findings
 from samplemind_core.data.split import merge_groups
 from samplemind_core.errors import DataError, StoppedError
 from samplemind_core.files import write_atomic
+from samplemind_core.settings import NO_LIMITS
 from samplemind_core.store.records import Clip, Dataset
 
 if TYPE_CHECKING:

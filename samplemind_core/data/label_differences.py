@@ -16,7 +16,7 @@ from samplemind_core.audio.decode import printable
 from samplemind_core.data.balance import LARGE_ETA2, LARGE_V, LEAST_DB, MAX_P, SMALL_CLASS, association, variance_share
 from samplemind_core.data.findings import Finding
 from samplemind_core.data.grouping import clip_id
-from samplemind_core.data.label_scores import Floats, label_table
+from samplemind_core.data.label_scores import Floats, clips_per_label, label_table
 from samplemind_core.data.profile import Profiles
 from samplemind_core.data.sources import counted, quoted
 from samplemind_core.store.records import Clip
@@ -47,7 +47,7 @@ def label_difference_findings(clips: Sequence[Clip], profiles: Profiles) -> list
     names, truth = label_table(clips)
     rates = profiles["sample_rate_hz"].astype(int)
     peaks = profiles.peak_db
-    asked = np.flatnonzero(np.minimum(truth.sum(axis=0), (~truth).sum(axis=0)) >= SMALL_CLASS)
+    asked = np.flatnonzero(clips_per_label(truth) >= SMALL_CLASS)
     limit = MAX_P / max(1, len(asked))
     heard = profiles["peak"] > 0
     by_rate = [one for place in asked if (one := _by_rate(names[place], truth[:, place], rates, limit))]

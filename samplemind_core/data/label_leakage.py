@@ -17,6 +17,7 @@ from samplemind_core.data.label_scores import (
     Floats,
     Ints,
     Truth,
+    clips_per_label,
     ends_around,
     groups_per_label,
     label_folds,
@@ -34,8 +35,7 @@ _NODE_BYTES = 200_000_000
 
 def labels_to_judge(truth: Truth, groups: Ints) -> Ints:
     """Return the labels (of N, C) that have clips and groups enough to be judged."""
-    enough = np.minimum(truth.sum(axis=0), (~truth).sum(axis=0)) >= MIN_CLIPS
-    return np.flatnonzero(enough & (groups_per_label(truth, groups) >= MIN_GROUPS))
+    return np.flatnonzero((clips_per_label(truth) >= MIN_CLIPS) & (groups_per_label(truth, groups) >= MIN_GROUPS))
 
 
 def compare_splits(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samplemind_core.data.stratify import deal_folds
-from samplemind_core.ranking import average_precision, ends_by_place, weighted_precision
+from samplemind_core.ranking import average_precision, weighted_map
 from samplemind_core.store.records import Clip
 
 Floats = NDArray[np.float64]
@@ -34,6 +34,11 @@ def label_table(clips: Sequence[Clip]) -> tuple[list[str], Truth]:
     for row, clip in enumerate(clips):
         truth[row, [place[label] for label in clip.class_labels]] = True
     return names, truth
+
+
+def clips_per_label(truth: Truth) -> Ints:
+    """Return how many clips (C,) have each label, or lack it, whichever are fewer."""
+    return np.asarray(np.minimum(truth.sum(axis=0), (~truth).sum(axis=0)), dtype=np.int64)
 
 
 def groups_per_label(truth: Truth, groups: Ints) -> Ints:
@@ -70,21 +75,9 @@ def resampled_precisions(scores: Sequence[Floats], truth: Truth, groups: Ints, s
     Labels without a clip in a resample are left out of its mean.
     """
     num_clips, num_labels = truth.shape
-    orders = [
-        [(order := np.argsort(-one[:, place], kind="stable"), ends_by_place(one[order, place]))
-         for place in range(num_labels)]
-        for one in scores
-    ]  # fmt: skip
     resamples = int(np.clip(_BUDGET // (num_clips * num_labels * len(scores)), _FEWEST, _RESAMPLES))
-    parts = []
-    for weights in _drawn(groups, resamples, max(1, _CHUNK // num_clips), seed):
-        found = np.empty((len(weights), len(scores), num_labels))
-        for number, places in enumerate(orders):
-            for place, (order, last) in enumerate(places):
-                found[:, number, place] = weighted_precision(weights[:, order], truth[order, place], last)
-        known = ~np.isnan(found)
-        with np.errstate(invalid="ignore"):
-            parts.append(np.where(known, found, 0.0).sum(axis=2) / known.sum(axis=2))
+    mean = weighted_map(scores, truth)
+    parts = [mean(weights) for weights in _drawn(groups, resamples, max(1, _CHUNK // num_clips), seed)]
     return np.concatenate(parts)
 
 

@@ -22,6 +22,7 @@ from samplemind_core.data.label_scores import (
     Folds,
     Ints,
     Truth,
+    clips_per_label,
     ends_around,
     groups_per_label,
     label_folds,
@@ -84,7 +85,7 @@ def probe_label_shortcuts(
     if len(rows) > MAX_CLIPS:
         rows = np.sort(rng.choice(rows, MAX_CLIPS, replace=False))
     facts, truth = facts[rows], truth[rows]
-    enough = np.minimum(truth.sum(axis=0), (~truth).sum(axis=0)) >= MIN_CLIPS
+    enough = clips_per_label(truth) >= MIN_CLIPS
     if not enough.any():
         return None
     groups = np.unique(groups[rows], return_inverse=True)[1]

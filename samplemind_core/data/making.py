@@ -14,6 +14,7 @@ from samplemind_core.audio.decode import AudioInfo, decode_all
 from samplemind_core.audio.listeners import lost_error
 from samplemind_core.audio.window import crop_window, detached
 from samplemind_core.config import FeatureConfig
+from samplemind_core.data.rows import row_of
 from samplemind_core.errors import AudioError
 from samplemind_core.settings import Limits
 
@@ -52,10 +53,6 @@ def make_clips(files: Sequence[RawFile], *, folder: str, features: FeatureConfig
     All are decoded before the first spectrogram is computed, for the same reason as in
     :func:`~samplemind_core.audio.decode.decode_all`; what waits is a window of each.
     """
-    import torch
-
-    from samplemind_core.audio.features import front_end
-
     heard: list[Reading | tuple[NDArray[np.float32], str, bool, AudioInfo]] = []
     sources = ((file.data, PurePosixPath(file.name).name) for file in files)
     for file, decoded in zip(files, decode_all(sources, features.sample_rate_hz, limits=limits), strict=True):
@@ -73,9 +70,8 @@ def make_clips(files: Sequence[RawFile], *, folder: str, features: FeatureConfig
             continue
         window, content_hash, silent, info = known
         write_new(f"{folder}/{file.file}", file.data)
-        with torch.inference_mode():
-            log_mel = front_end(features).of_clip(window).half().numpy().astype("<f2", copy=False)
-        outcomes.append((Reading(file.name, "", file.file, -1, content_hash, silent, info), log_mel.tobytes()))
+        reading = Reading(file.name, "", file.file, -1, content_hash, silent, info)
+        outcomes.append((reading, row_of(window, features)))
     return outcomes
 
 

@@ -21,7 +21,7 @@ from samplemind_core.config import FeatureConfig
 from samplemind_core.data.cache import cache_file
 from samplemind_core.data.incoming import dataset_folder, storage_errors
 from samplemind_core.errors import AudioError, NotFoundError
-from samplemind_core.settings import Limits
+from samplemind_core.settings import NO_LIMITS
 from samplemind_core.store.records import Clip, Dataset
 
 NUM_PEAKS = 64
@@ -100,14 +100,10 @@ def clip_log_mel(root: Path, dataset: Dataset, clip: Clip, features: FeatureConf
     from samplemind_core.audio.window import fit_window
 
     path = dataset_folder(root, dataset.id) / clip.file
-    decoded = decode(path, features.sample_rate_hz, name=clip.name, limits=_LIMITS)
+    decoded = decode(path, features.sample_rate_hz, name=clip.name, limits=NO_LIMITS)
     window = torch.from_numpy(fit_window(decoded.waveform, features)[0])
     with torch.inference_mode():
         return np.asarray(LogMel(features)(window[None])[0, 0].numpy(), dtype=np.float32)
-
-
-# The file passed the limits of its import; a limit lowered since then must not hide it.
-_LIMITS = Limits(max_file_mb=4_096, max_clip_s=86_400)
 
 
 def _opened(file: Path, num_rows: int) -> np.memmap[Any, np.dtype[np.uint8]]:
@@ -134,7 +130,7 @@ def _measure(path: Path, clip: Clip) -> Bytes | None:
     from samplemind_core.audio.decode import decode
 
     try:
-        waveform = decode(path, clip.sample_rate_hz or _RATE_HZ, name=clip.name, limits=_LIMITS).waveform
+        waveform = decode(path, clip.sample_rate_hz or _RATE_HZ, name=clip.name, limits=NO_LIMITS).waveform
     except AudioError:
         return None  # playing it says why
     edges = np.linspace(0, len(waveform), NUM_PEAKS + 1).astype(np.int64)

@@ -24,7 +24,7 @@ from samplemind_core.data.incoming import dataset_folder
 from samplemind_core.data.near_duplicates import OUTLINE_SIZE, RATE_HZ, outline
 from samplemind_core.errors import AudioError
 from samplemind_core.files import write_atomic
-from samplemind_core.settings import Limits
+from samplemind_core.settings import NO_LIMITS
 from samplemind_core.store.records import Clip
 
 Progress = Callable[[int, int | None, str], None]
@@ -41,8 +41,6 @@ QUIET_DB = -60.0
 VERSION = 1
 _THREADS = 2
 _AHEAD = 32
-NO_LIMITS = Limits(max_file_mb=4_096, max_clip_s=86_400)
-"""Stored files passed the limits of their import; a limit lowered since then must not lock them out."""
 
 _BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32, "FLOAT": 32, "DOUBLE": 64}
 _TYPE = np.dtype(

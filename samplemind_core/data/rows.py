@@ -14,10 +14,7 @@ from samplemind_core.audio.listeners import lost_error
 from samplemind_core.audio.window import crop_window, detached
 from samplemind_core.config import FeatureConfig
 from samplemind_core.errors import AudioError, DataError
-from samplemind_core.settings import Limits
-
-# A stored file passed the limits of its import; a limit lowered since then must not lock it out.
-_NO_LIMITS = Limits(max_file_mb=4_096, max_clip_s=86_400)
+from samplemind_core.settings import NO_LIMITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +35,22 @@ def make_rows(files: Sequence[StoredFile], *, features: FeatureConfig) -> list[b
     DataError
         If a file is gone or has changed.
     """
+    windows = []
+    sounds = decode_all(((file.path, file.name) for file in files), features.sample_rate_hz, limits=NO_LIMITS)
+    for file, sound in zip(files, sounds, strict=True):
+        waveform = _checked(file, sound)
+        windows.append(detached(crop_window(waveform, features)[0], waveform))
+    return [row_of(window, features) for window in windows]
+
+
+def row_of(window: NDArray[np.float32], features: FeatureConfig) -> bytes:
+    """Return the log-mel spectrogram of a window (at most num_samples,) as a cache holds it."""
     import torch
 
     from samplemind_core.audio.features import front_end
 
-    windows = []
-    sounds = decode_all(((file.path, file.name) for file in files), features.sample_rate_hz, limits=_NO_LIMITS)
-    for file, sound in zip(files, sounds, strict=True):
-        waveform = _checked(file, sound)
-        windows.append(detached(crop_window(waveform, features)[0], waveform))
     with torch.inference_mode():
-        return [front_end(features).of_clip(window).numpy().astype("<f2").tobytes() for window in windows]
+        return front_end(features).of_clip(window).half().numpy().astype("<f2", copy=False).tobytes()
 
 
 def lost_row(file: StoredFile) -> bytes:
@@ -65,7 +67,7 @@ def stored_waveform(file: StoredFile, sample_rate_hz: int) -> NDArray[np.float32
         If the file is gone or has changed.
     """
     try:
-        sound: Decoded | AudioError = decode(file.path, sample_rate_hz, name=file.name, limits=_NO_LIMITS)
+        sound: Decoded | AudioError = decode(file.path, sample_rate_hz, name=file.name, limits=NO_LIMITS)
     except AudioError as error:
         sound = error
     return _checked(file, sound)

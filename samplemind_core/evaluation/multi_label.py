@@ -18,11 +18,10 @@ from samplemind_core.evaluation.resampling import CHUNK, resample_weights, tail_
 from samplemind_core.ranking import (
     Floats,
     average_precision,
-    ends_by_place,
     lwlrap,
     mean_average_precision,
     sigmoid,
-    weighted_precision,
+    weighted_map,
 )
 
 RESAMPLES = 2_000
@@ -301,26 +300,14 @@ def resampled_maps(
 ) -> tuple[Floats, int]:
     """Return the mean average precision of M models (R, M) on R resamples, and how many sources were drawn.
 
-    A resample gives each clip a weight; sorted by score once, its precision at each place is a ratio of two
-    running sums. Labels without a clip in a resample are left out of its mean.
+    Labels without a clip in a resample are left out of its mean.
     """
     num_models, num_clips, num_classes = scores.shape
     resamples = int(np.clip(_BUDGET // (num_models * num_clips * num_classes), _FEWEST, RESAMPLES))
     step = max(1, CHUNK // num_clips)
-    orders = [
-        [(order := np.argsort(-scores[model, :, place], kind="stable"), ends_by_place(scores[model, order, place]))
-         for place in range(num_classes)]
-        for model in range(num_models)
-    ]  # fmt: skip
+    mean = weighted_map(scores, truth)
     parts, num_groups = [], 0
     for weights, count in resample_weights(num_clips, groups, resamples=resamples, seed=seed, step=step):
         num_groups = count
-        found = np.full((len(weights), num_models, num_classes), np.nan)
-        for model in range(num_models):
-            for place in range(num_classes):
-                order, last = orders[model][place]
-                found[:, model, place] = weighted_precision(weights[:, order], truth[order, place], last)
-        with np.errstate(invalid="ignore"):
-            known = ~np.isnan(found)
-            parts.append(np.where(known, found, 0.0).sum(axis=2) / known.sum(axis=2))
+        parts.append(mean(weights))
     return np.concatenate(parts), num_groups

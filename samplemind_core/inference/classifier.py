@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -19,7 +17,7 @@ import numpy.typing as npt
 import torch
 
 from samplemind_core.audio.features import LogMel, put_together
-from samplemind_core.audio.listeners import CHUNK, NUM_THREADS, listeners
+from samplemind_core.audio.listeners import listeners
 from samplemind_core.evaluation.metrics import softmax
 from samplemind_core.inference.hearing import Heard, Item, hear, lost
 from samplemind_core.inference.novelty import Taps, product
@@ -256,29 +254,11 @@ class Classifier:
             spectrograms=self.device.type == "cpu",
             keep_waveforms=keep_signals,
         )
-        waiting: deque[list[Future[list[Heard]]]] = deque()
-        with (
-            listeners().at_work(expected) as processes,
-            ThreadPoolExecutor(processes.num_threads, thread_name_prefix="hear") as pool,
-        ):
-
-            def take_batch() -> None:
-                batch = list(islice(source, BATCH))
-                size = max(1, min(CHUNK, -(-len(batch) // NUM_THREADS)))
-                parts = [batch[start : start + size] for start in range(0, len(batch), size)]
-                if parts:
-                    waiting.append([pool.submit(processes.together, hearing, part, lost) for part in parts])
-
-            try:
-                for _ in range(AHEAD):
-                    take_batch()
-                while waiting:
-                    heard = [one for part in waiting.popleft() for one in part.result()]
-                    take_batch()  # decoded while the network looks at this one
-                    decoding = not all(part.done() for parts in waiting for part in parts)
-                    yield from self._judge(heard, keep_signals, decoding)
-            finally:
-                pool.shutdown(cancel_futures=True)
+        batches = iter(lambda: list(islice(source, BATCH)), [])
+        every = listeners().stream(hearing, batches, lost, ahead=AHEAD, expected=expected)
+        with closing(every):  # at once where whoever asked wants no more
+            for heard, decoding in every:
+                yield from self._judge(heard, keep_signals, decoding)
 
     @property
     def answer_names(self) -> tuple[str, ...]:

@@ -87,7 +87,7 @@ def hear(
                 continue
             began = time.perf_counter()
             window, kept, start_s, duration_s = one
-            signal, silence_db = (window, 0.0) if front is None else front.sounding(window)
+            signal, silence_db = (window, 0.0) if front is None else front.sounding(window, features.num_samples)
             own_s = time.perf_counter() - began
             heard.append(Heard(name, signal, silence_db, kept, start_s, duration_s, share_s + own_s))
     return heard

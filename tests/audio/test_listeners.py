@@ -21,6 +21,7 @@ from samplemind_core.errors import ConfigError, DataError
 from samplemind_core.inference.hearing import Heard, hear, lost
 from samplemind_core.settings import Limits
 from samplemind_core.workspace import Workspace
+from tests.one_by_one import one_by_one
 from tests.waiting import wait_until
 
 SLOW_S = 110.0  # for processes to start on a machine that does much else
@@ -50,6 +51,7 @@ def files(tmp_path: Path) -> list[Path]:
     return paths
 
 
+SAID = partial(one_by_one, eval)
 DEADLY = "__import__('os')._exit(9)"
 
 
@@ -125,7 +127,7 @@ def test_a_file_that_takes_two_processes_with_it_is_refused_and_the_others_are_h
     assert pair.wait(SLOW_S)
     before = {listener.process.pid for listener in pair._all}
     # An expression is worked out wherever it is sent.
-    assert pair.each(eval, ["1 + 1", DEADLY, "2 + 2"], lambda item: "lost") == [2, "lost", 4]
+    assert pair.together(SAID, ["1 + 1", DEADLY, "2 + 2"], lambda item: "lost") == [2, "lost", 4]
     after = {listener.process.pid for listener in pair._all}
     assert before - after
     assert all(gone(pid) for pid in before - after)
@@ -133,12 +135,12 @@ def test_a_file_that_takes_two_processes_with_it_is_refused_and_the_others_are_h
 
 def test_an_error_of_the_work_is_raised_where_it_was_asked_for(pair: Listeners) -> None:
     with pytest.raises(ZeroDivisionError):
-        pair.each(eval, ["1", "1 / 0"], str)
+        pair.together(SAID, ["1", "1 / 0"], str)
     with pytest.raises(ModuleNotFoundError):
-        pair.each(Unknown(), ["1", "2"], str)
+        pair.together(partial(one_by_one, Unknown()), ["1", "2"], str)
     with pytest.raises(RuntimeError, match="pickle"):
-        pair.each(eval, ["1", "lambda: 1"], str)
-    assert pair.each(eval, ["1 + 1", "print('not a reply') or 3"], str) == [2, 3]
+        pair.together(SAID, ["1", "lambda: 1"], str)
+    assert pair.together(SAID, ["1 + 1", "print('not a reply') or 3"], str) == [2, 3]
 
 
 def test_nothing_is_left_of_them_when_their_owner_is_killed() -> None:
@@ -167,7 +169,7 @@ def test_where_no_process_can_start_threads_do_the_work(monkeypatch: pytest.Monk
     pool = Listeners(2)
     with pool.at_work(module.MANY):
         assert not pool.wait()
-        assert pool.each(eval, ["1 + 1", "2"], str) == [2, 2]
+        assert pool.together(SAID, ["1 + 1", "2"], str) == [2, 2]
     pool.close()
     heard: list[Heard] = pool.together(partial(hear, features=FEATURES, limits=Limits()), [Path("none.wav")] * 2, lost)
     assert all(one.error for one in heard)
@@ -185,7 +187,7 @@ def test_a_setting_says_how_many_there_are(
     pool = module.listeners()
     assert pool.count == count
     with pool.at_work(module.MANY) as processes:
-        assert processes.each(eval, ["1 + 1", "2"], str) == [2, 2]
+        assert processes.together(SAID, ["1 + 1", "2"], str) == [2, 2]
     if starts is not None:
         assert started == [count] * starts
 
