@@ -9,5 +9,5 @@ from samplemind_core.ui.places import navigation
 
 # A file of ours: for a Material icon here the browser would ask another host, at every viewer's first visit.
 st.set_page_config(page_title="SampleMind", page_icon=str(STATIC / "icon.svg"), layout="wide")
-st.logo(":material/graphic_eq:", size="large")
+st.logo(str(STATIC / "wordmark.svg"), icon_image=str(STATIC / "icon.svg"), size="large")
 st.navigation(navigation()).run()

@@ -171,8 +171,20 @@ function layoutOf(figure, rows, metric, log) {
       ...(last > first ? { autorangeoptions: { clipmin: first - pad, clipmax: last + pad } } : {}) },
     // A range that somebody zoomed into means another one on the other scale.
     yaxis: { ...axis, title: title(metric.title), visible: !empty, nticks: options.kind === 'lr' ? 4 : 6, type: log ? 'log' : 'linear', uirevision: log ? 'log' : 'linear',
-      ...(log ? { dtick: undefined, exponentformat: 'e', minor: { showgrid: false } } : { rangemode: options.kind === 'loss' ? 'tozero' : 'normal' }) },
+      ...(log ? { minor: { showgrid: false } } : { rangemode: options.kind === 'loss' ? 'tozero' : 'normal' }) },
   };
+}
+
+// A logarithmic axis has numbers at 1, 2 and 5 times the powers of ten, or at these alone where the curves span much.
+function logTicks(traces) {
+  const values = traces.flatMap(trace => trace.y).filter(value => value != null);
+  if (!values.length) return {};
+  const lowest = Math.floor(Math.log10(Math.min(...values)));
+  const highest = Math.ceil(Math.log10(Math.max(...values)));
+  const steps = highest - lowest > 2 ? [1] : [1, 2, 5];
+  const powers = Array.from({ length: highest - lowest + 1 }, (_, i) => lowest + i);
+  const ticks = powers.flatMap(power => steps.map(step => [Number(`${step}e${power}`), power < -5 ? `${step}e\u2212${-power}` : null]));
+  return { tickmode: 'array', tickvals: ticks.map(([value]) => value), ticktext: ticks.map(([value, text]) => text ?? String(value)) };
 }
 
 function describe(live, figure, rows, metric) {
@@ -205,6 +217,7 @@ function build(live, figure) {
     layout.annotations = [...endLabels(live, figure, rows, options.height), ...notes, ...ghostNames(figure, metric, log)];
   }
   const data = [...curves(figure, rows, metric, log), ...ghosts(figure, metric, log)];
+  if (log) Object.assign(layout.yaxis, logTicks(data));
   return { data, layout, mark, alt: describe(live, figure, rows, metric) };
 }
 

@@ -157,6 +157,9 @@ def test_an_earlier_run_stands_behind_the_curves(
     assert charts(page).first.evaluate("box => box.data[0].y") == before
     main.get_by_text("Log scale").click()
     wait_until(lambda: charts(page).first.evaluate("box => box.layout.yaxis.type") == "log", "a logarithmic scale")
+    numbers = charts(page).first.evaluate("box => box.layout.yaxis.ticktext")
+    assert len(numbers) >= 3
+    assert all(float(number) > 0 for number in numbers)
     drawn(page, 2)
     dashboard.check(page)
     dashboard.picture(page, "train-ghost-light-wide")

@@ -24,8 +24,6 @@ class Section:
         Its name in the address and of its module in this package.
     title : str
         Its name on the page.
-    icon : str
-        A Material icon.
     needs_network : bool
         Whether it looks into a network, which the mean of several or a cross-validation is not.
     several : str
@@ -34,7 +32,6 @@ class Section:
 
     slug: str
     title: str
-    icon: str
     needs_network: bool = False
     several: str = ""
 
@@ -48,21 +45,22 @@ class Section:
 
 
 SECTIONS: tuple[Section, ...] = (
-    Section("overview", "Overview", ":material/balance:", several="several_overview"),
-    Section("confusions", "Confusions", ":material/grid_on:", several="several_found"),
-    Section("labels", "Labels", ":material/label:", several="several_labels"),
-    Section("calibration", "Calibration", ":material/straighten:", several="several_calibration"),
-    Section("thresholds", "Thresholds", ":material/tune:", several="several_thresholds"),
-    Section("slices", "Slices", ":material/pie_chart:", several="slices"),
-    Section("embedding", "Map", ":material/scatter_plot:", needs_network=True, several="embedding"),
-    Section("robustness", "Robustness", ":material/shield:", needs_network=True, several="several_robustness"),
-    Section("why", "Why", ":material/psychology_alt:", needs_network=True, several="why"),
-    Section("report", "Report", ":material/download:", several="report"),
-)  # fmt: skip
+    Section("overview", "Overview", several="several_overview"),
+    Section("confusions", "Confusions", several="several_found"),
+    Section("labels", "Labels", several="several_labels"),
+    Section("calibration", "Calibration", several="several_calibration"),
+    Section("thresholds", "Thresholds", several="several_thresholds"),
+    Section("slices", "Slices", several="slices"),
+    Section("embedding", "Map", needs_network=True, several="embedding"),
+    Section("robustness", "Robustness", needs_network=True, several="several_robustness"),
+    Section("why", "Why", needs_network=True, several="why"),
+    Section("report", "Report", several="report"),
+)
 
 
 def choose_section() -> Section:
     """Draw the sections to choose from and return the chosen one, which stands in the address."""
     by_slug = {section.slug: section for section in SECTIONS}
-    titles = {slug: f"{section.icon} {section.title}" for slug, section in by_slug.items()}
+    # Without icons: with them ten names take two rows on a usual screen.
+    titles = {slug: section.title for slug, section in by_slug.items()}
     return by_slug[choose_from(titles, key="diagnostics-section")]
