@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import os
 import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from samplemind_core.errors import StorageError
+
+DAMAGED = (OSError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+"""What reading arrays from an ``.npz`` raises that is missing, cut or damaged, wherever that is."""
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -39,6 +47,16 @@ def drop_partial(folder: Path) -> None:
     """Delete what a writer that was killed left half done below a folder that nobody else writes to."""
     for partial in folder.rglob(".*.part"):
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def open_arrays(path: Path) -> Iterator[Any]:
+    """Open an ``.npz``, whose arrays are read when they are asked for; raises one of :data:`DAMAGED`."""
+    import numpy as np
+
+    # NumPy leaves a file open that it opened itself and that turns out to be no archive.
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+        yield arrays
 
 
 def make_folder(path: Path) -> None:

@@ -23,7 +23,7 @@ from samplemind_core.config import FeatureConfig
 from samplemind_core.data.incoming import dataset_folder
 from samplemind_core.data.near_duplicates import OUTLINE_SIZE, RATE_HZ, outline
 from samplemind_core.errors import AudioError
-from samplemind_core.files import write_atomic
+from samplemind_core.files import DAMAGED, open_arrays, write_atomic
 from samplemind_core.settings import NO_LIMITS
 from samplemind_core.store.records import Clip
 
@@ -295,11 +295,11 @@ def _measured(folder: Path, clips: Sequence[Clip]) -> Iterator[tuple[tuple[Any, 
 
 def _load(file: Path) -> Profiles:
     try:
-        with np.load(file, allow_pickle=False) as stored:
+        with open_arrays(file) as stored:
             facts, outlines = stored["facts"], stored["outlines"]
         if facts.dtype == _TYPE and outlines.shape == (len(facts), OUTLINE_SIZE) and outlines.dtype == np.float16:
             return Profiles(facts, outlines)
-    except (OSError, ValueError, KeyError, EOFError):
+    except DAMAGED:
         pass  # not there or not whole: measured again
     return Profiles(np.zeros(0, _TYPE), np.zeros((0, OUTLINE_SIZE), np.float16))
 

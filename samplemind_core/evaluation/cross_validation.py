@@ -30,6 +30,7 @@ from samplemind_core.evaluation.out_of_fold import (
     read_out_of_fold,
 )
 from samplemind_core.evaluation.resampling import resample_scores
+from samplemind_core.files import DAMAGED, open_arrays
 from samplemind_core.store.records import Dataset, Run
 
 if TYPE_CHECKING:
@@ -211,13 +212,13 @@ def finished_folds(folder: Path) -> tuple[FoldScore, ...] | tuple[LabelFoldScore
     scores: list[Any] = []
     for path in sorted(folder.glob("fold-*.npz"), key=lambda path: int(path.stem.split("-")[1])):
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with open_arrays(path) as file:
                 name, logits, targets = str(file["name"]), file["logits"], file["targets"]
                 if "thresholds" in file:
                     scores.append(score_label_fold(name, logits, targets, file["thresholds"]))
                 else:
                     scores.append(score_fold(name, logits, targets))
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except DAMAGED as error:
             raise StorageError(f"'{path.name}' cannot be read: {error}.", "Start the cross-validation anew.") from error
     return tuple(scores)
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from samplemind_core.errors import ConfigError, DataError
 from samplemind_core.evaluation.embeddings import Embeddings, embed_dataset, embeddings_file, nearest, unit
-from samplemind_core.files import write_atomic
+from samplemind_core.files import DAMAGED, open_arrays, write_atomic
 
 if TYPE_CHECKING:
     from samplemind_core.settings import Settings
@@ -192,12 +192,12 @@ def stored_apartness(
 ) -> Apartness | None:
     """Return how far clips lie apart, if that was computed before for these very clips and weights."""
     try:
-        with np.load(_apartness_file(root, checkpoint, dataset_id, split), allow_pickle=False) as file:
+        with open_arrays(_apartness_file(root, checkpoint, dataset_id, split)) as file:
             same = np.array_equal(file["clip_ids"], embeddings.clip_ids)
             same = same and float(file["made_from"][0]) == checkpoint.created_at
             same = same and np.array_equal(file["labels"], embeddings.labels)
             return Apartness(file["distance"], file["agreement"]) if same else None
-    except (OSError, ValueError, KeyError, EOFError):
+    except DAMAGED:
         return None
 
 
@@ -238,11 +238,11 @@ def stored_umap(
 ) -> Map | None:
     """Return a UMAP that was computed before for these very clips and weights, or None."""
     try:
-        with np.load(umap_file(root, checkpoint, dataset_id, split, dims), allow_pickle=False) as file:
+        with open_arrays(umap_file(root, checkpoint, dataset_id, split, dims)) as file:
             same = np.array_equal(file["clip_ids"], embeddings.clip_ids)
             same = same and float(file["made_from"][0]) == checkpoint.created_at
             return Map(file["points"], "umap", None) if same else None
-    except (OSError, ValueError, KeyError, EOFError):
+    except DAMAGED:
         return None
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from samplemind_core.errors import ConfigError, DataError, NotFoundError, StoppedError
-from samplemind_core.files import write_atomic
+from samplemind_core.files import DAMAGED, open_arrays, write_atomic
 
 if TYPE_CHECKING:
     import torch
@@ -240,12 +240,12 @@ def _write(
 def _read(path: Path, checkpoint: Checkpoint, clip_ids: npt.NDArray[np.int64]) -> _Stored | None:
     """Return what is stored, or None where nothing is, or it belongs to other weights or clips."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open_arrays(path) as file:
             same = float(file["made_from"][0]) == checkpoint.created_at and np.array_equal(file["clip_ids"], clip_ids)
             if not same:
                 return None
             return file["vectors"], file["logits"], tuple(str(name) for name in file["class_names"])
-    except (OSError, ValueError, KeyError, EOFError):
+    except DAMAGED:
         return None  # a damaged cache is computed anew
 
 

@@ -12,7 +12,7 @@ from filelock import FileLock
 
 from samplemind_core.errors import SampleMindError
 from samplemind_core.evaluation.slices import rms_level_db
-from samplemind_core.files import write_atomic
+from samplemind_core.files import DAMAGED, open_arrays, write_atomic
 from samplemind_core.store.records import Clip
 
 if TYPE_CHECKING:
@@ -29,9 +29,9 @@ _KEEP_EVERY = 2_000
 def stored_levels(root: Path, dataset_id: str) -> dict[int, float]:
     """Return the RMS levels in dB of full scale that were measured so far, by clip id; NaN for unreadable files."""
     try:
-        with np.load(_file(root, dataset_id), allow_pickle=False) as kept:
+        with open_arrays(_file(root, dataset_id)) as kept:
             return dict(zip(kept["clip_ids"].tolist(), kept["levels_db"].tolist(), strict=True))
-    except (OSError, ValueError, KeyError, EOFError):
+    except DAMAGED:
         return {}  # not measured yet, or damaged: measured anew
 
 

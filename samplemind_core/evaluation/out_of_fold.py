@@ -19,7 +19,7 @@ import numpy.typing as npt
 from samplemind_core.config import RunConfig
 from samplemind_core.errors import DataError, NotFoundError, StoppedError, StorageError
 from samplemind_core.evaluation.judging import Judged, from_logits
-from samplemind_core.files import write_atomic
+from samplemind_core.files import DAMAGED, open_arrays, write_atomic
 from samplemind_core.store.records import Clip, Dataset, Epoch, Run
 from samplemind_core.training.observer import Silent
 
@@ -190,7 +190,7 @@ def cross_validate(
                 return None
             left = {"logits": said[0]} if thresholds is None else {"logits": said[0], "thresholds": np.array(said[1])}
             _write(kept, **left, targets=clips.targets[rows][mine], name=np.array(fold_names[fold]))
-        with np.load(kept, allow_pickle=False) as file:
+        with open_arrays(kept) as file:
             logits[mine] = file["logits"]
             if thresholds is not None:
                 thresholds[fold] = file["thresholds"]
@@ -222,7 +222,7 @@ def read_out_of_fold(settings: Settings, run_id: str) -> OutOfFold | None:
     if not path.exists():
         return None
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open_arrays(path) as file:
             return OutOfFold(
                 file["logits"],
                 file["targets"],
@@ -234,7 +234,7 @@ def read_out_of_fold(settings: Settings, run_id: str) -> OutOfFold | None:
                 tuple(str(name) for name in file["fold_names"]) if "fold_names" in file else (),
                 file.get("thresholds"),
             )
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except DAMAGED as error:
         raise StorageError(f"'{path.name}' cannot be read: {error}.", "Cross-validate the run again.") from error
 
 

@@ -278,13 +278,20 @@ class Runs:
     # -- checkpoints and predictions -------------------------------------------------------------
 
     def put_checkpoint(self, run_id: str, values: dict[str, Any]) -> Checkpoint:
-        """Insert or replace the checkpoint at ``values['path']``."""
+        """Insert or replace the checkpoint at ``values['path']``.
+
+        Other weights may be of the same epoch, where a run stopped within the next one: what the ones before
+        said of clips is forgotten.
+        """
         with self._db.write() as session:
             query = select(CheckpointRow).where(CheckpointRow.run_id == run_id, CheckpointRow.path == values["path"])
             row = session.scalar(query)
             if row is None:
                 row = CheckpointRow(run_id=run_id)
                 session.add(row)
+            else:
+                said = PredictionRow.checkpoint_id == row.id, PredictionRow.epoch == values["epoch"]
+                session.execute(delete(PredictionRow).where(*said))
             _assign(row, values)
             row.created_at = time.time()
             session.flush()

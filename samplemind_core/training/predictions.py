@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from samplemind_core.errors import CheckpointError
-from samplemind_core.files import write_atomic
+from samplemind_core.files import DAMAGED, open_arrays, write_atomic
 from samplemind_core.store.records import SPLITS
 
 if TYPE_CHECKING:
@@ -89,11 +89,11 @@ def read_logits(path: Path) -> Logits:
         If the file is missing or damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open_arrays(path) as file:
             return Logits(
                 file["logits"], file["targets"], file["clip_ids"], tuple(str(name) for name in file["class_names"])
             )
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except DAMAGED as error:
         raise CheckpointError(
             f"The stored predictions '{path.name}' cannot be read: {error}.", "Evaluate the checkpoint again."
         ) from error
@@ -113,9 +113,15 @@ def accuracy(found: Logits) -> float | None:
 
 
 def stored_logits(store: Store, root: Path, checkpoint: Checkpoint, dataset_id: str, split: str) -> Logits | None:
-    """Return the logits that a checkpoint left on a split as it was then; None where there are none."""
+    """Return the logits that a checkpoint left on a split as it was then; None where there are none, or no whole ones.
+
+    What is damaged is computed anew by whoever needs it.
+    """
     known = store.runs.prediction(checkpoint, dataset_id, split)
-    return read_logits(root / known.path) if known is not None and (root / known.path).exists() else None
+    try:
+        return None if known is None else read_logits(root / known.path)
+    except CheckpointError:
+        return None
 
 
 def leave_predictions(

@@ -102,6 +102,18 @@ def test_predictions_belong_to_the_epoch_they_were_made_with(
     assert store.runs.prediction(old, dataset.id, "test") == made
 
 
+def test_what_other_weights_of_the_same_epoch_said_is_forgotten(
+    store: Store, make_run: Make, dataset: Dataset, put: Callable[..., Checkpoint]
+) -> None:
+    # A run that is stopped twice within one epoch leaves two sets of weights that count as the epoch before.
+    last = put(make_run().id, "last", 1)
+    key = {"checkpoint_id": last.id, "epoch": 1, "dataset_id": dataset.id, "split": "test"}
+    store.runs.put_prediction(key | {"path": "a.npz", "num_clips": 10})
+    again = put(last.run_id, "last", 1)
+    assert again.id == last.id
+    assert store.runs.prediction(again, dataset.id, "test") is None
+
+
 def test_a_prediction_made_again_replaces_the_first(
     store: Store, make_run: Make, dataset: Dataset, put: Callable[..., Checkpoint]
 ) -> None:

@@ -149,6 +149,18 @@ def test_a_database_that_stays_away_ends_the_process_and_the_run_can_go_on(
     assert again(ws, run).status == "finished"
 
 
+def test_answers_that_were_cut_on_the_disk_are_given_again(ws: Workspace) -> None:
+    run = ws.train("demo", build_config("quick", TINY | {"epochs": 1}))
+    before = ws.evaluate(run.name)
+    kept = ws.store.runs.prediction(ws.resolve(run.name)[1], run.dataset_id, "test")
+    path = ws.root / kept.path
+    whole = path.read_bytes()
+    for damaged in (whole[: len(whole) // 2], whole[:60] + bytes(40) + whole[100:]):
+        path.write_bytes(damaged)
+        assert ws.evaluate(run.name) == before
+        assert path.read_bytes() != damaged
+
+
 def test_a_file_newer_than_its_record_is_what_counts(ws: Workspace) -> None:
     run = ws.train("demo", build_config("quick", TINY | {"epochs": 3}))
     best = next(kept for kept in ws.checkpoints(run.id) if kept.kind == "last")
