@@ -26,7 +26,7 @@ def main() -> None:
         ask(answering)
     else:
         parts.header("Train your first classifier", "The dataset is ready. Training takes minutes, and you can watch.")
-        running_imports()
+        running_imports(lead_on=False)
         parts.empty_state(
             f"**{parts.safe(datasets[0].name)}** holds {datasets[0].num_clips:,} samples "
             f"of {len(datasets[0].class_names)} classes.",
@@ -55,7 +55,7 @@ def first_dataset() -> None:
         parts.section("Bring your own")
         st.write("A folder with one subfolder for each class, the same as a zip archive, or a CSV list.")
         if st.button("Bring a folder", icon=":material/folder_open:", key="home-bring"):
-            go("data")
+            go("data", add="folder")
 
 
 def watch(run_id: str) -> None:

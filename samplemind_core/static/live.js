@@ -307,7 +307,9 @@ function drawProgress({ box, feed }) {
   else if (run.status === 'queued') parts.push('Waiting in the queue');
   if (offline) parts.push(offline);
   line.textContent = parts.join('  ·  ');
-  const share = progress.steps ? progress.step / progress.steps : 0;
+  // Of the stage, or of the whole run: beside the time to go, a bar that filled once an epoch would say something else.
+  const part = progress.steps ? Math.min(1, progress.step / progress.steps) : 0;
+  const share = progress.stage || !progress.epochs ? part : Math.max(0, (progress.epoch ?? 1) - 1 + part) / progress.epochs;
   const fill = bar.firstElementChild;
   fill.style.width = `${Math.round(1000 * Math.min(1, share)) / 10}%`;
   bar.setAttribute('aria-valuenow', String(Math.round(100 * share)));
@@ -323,7 +325,7 @@ export function mountNumbers({ data, parentElement }) {
     `<div class="sm-tile" data-tile="${i}"><div class="sm-name">${tile.name}</div>` +
     '<div><span class="sm-value">–</span> <span class="sm-unit"></span></div><div class="sm-change"></div><div class="sm-spark"></div></div>').join('') +
     '</div><div class="sm-progress" role="status"></div>' +
-    '<div class="sm-bar" role="progressbar" aria-label="This epoch" aria-valuemin="0" aria-valuemax="100" hidden><div></div></div>';
+    '<div class="sm-bar" role="progressbar" aria-label="How far it is" aria-valuemin="0" aria-valuemax="100" hidden><div></div></div>';
   view = { run: options.run, box, feed: feedOf(options.run), observer: null };
   view.listener = () => drawNumbers(view);
   mounted.set(parentElement, view);

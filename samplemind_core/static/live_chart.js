@@ -80,8 +80,19 @@ function marks(figure, rows) {
   return { shapes, notes };
 }
 
+// What the y axis will show, in px from the top: where somebody zoomed, what it shows; otherwise what is drawn,
+// with the margin that Plotly leaves. Asked of the axis itself, it would be that of the figure before.
+function vertical(figure, data, log, height) {
+  const axis = figure.box._fullLayout?.yaxis;
+  if (axis?.autorange === false && axis.l2p && axis.type === (log ? 'log' : 'linear')) return y => axis.l2p(y);
+  const shown = data.flatMap(trace => trace.y).filter(y => y != null).map(y => (log ? Math.log10(y) : y));
+  const low = Math.min(...shown, ...(figure.options.kind === 'loss' && !log ? [0] : []));
+  const per = height / (1.1 * (Math.max(...shown) - low) || 1);
+  return y => -y * per;
+}
+
 // Lines are named at their ends; two names that would overlap are pushed apart.
-function endLabels(live, figure, rows, height) {
+function endLabels(live, figure, rows, pixels) {
   const { options, theme: look } = figure;
   const metric = METRICS[options.kind];
   const last = rows.at(-1);
@@ -91,8 +102,6 @@ function endLabels(live, figure, rows, height) {
     .filter(([, column]) => column && last[column] != null && (!log || last[column] > 0))
     .map(([name, column]) => ({ name: options.kind === 'lr' ? '' : name, raw: last[column], y: place(last[column]) }))
     .sort((a, b) => b.y - a.y);
-  const axis = figure.box._fullLayout?.yaxis;
-  const pixels = y => (axis?.l2p ? axis.l2p(y) : height * (1 - y));
   const gap = ends.length === 2 ? pixels(ends[1].y) - pixels(ends[0].y) : Infinity;
   const push = Math.max(0, (16 - gap) / 2);
   return ends.map((end, i) => ({
@@ -208,15 +217,16 @@ function build(live, figure) {
   const lengths = [...figure.ghosts.values()].map(ghost => `${ghost.rows.length}:${ghost.rows.at(-1)?.seconds}`);
   const last = rows.at(-1);
   const mark = JSON.stringify([rows.length, last?.epoch, last?.seconds, last?.health?.onset, state.best_epoch, state.status, lengths, figure.box.clientWidth]);
+  const data = [...curves(figure, rows, metric, log), ...ghosts(figure, metric, log)];
   if (!rows.length) {
     layout.annotations = [{ xref: 'paper', yref: 'paper', x: 0.5, y: 0.5, showarrow: false, opacity: 0.6,
       text: 'The first epoch appears here when it is done.', font: { size: 12, color: figure.theme.text } }];
   } else {
     const { shapes, notes } = marks(figure, rows);
     layout.shapes = shapes;
-    layout.annotations = [...endLabels(live, figure, rows, options.height), ...notes, ...ghostNames(figure, metric, log)];
+    const pixels = vertical(figure, data, log, options.height - layout.margin.t - layout.margin.b);
+    layout.annotations = [...endLabels(live, figure, rows, pixels), ...notes, ...ghostNames(figure, metric, log)];
   }
-  const data = [...curves(figure, rows, metric, log), ...ghosts(figure, metric, log)];
   if (log) Object.assign(layout.yaxis, logTicks(data));
   return { data, layout, mark, alt: describe(live, figure, rows, metric) };
 }

@@ -26,8 +26,15 @@ def add_dataset() -> None:
     ways = {"demo": "Demo sounds", "upload": "Archive", "files": "Single files"}
     if workspace().settings.server_folders:
         ways["folder"] = "Folder on this machine"
+    # "folder" in a link says that somebody brings samples of their own; without folders of the machine, packed.
+    wanted = st.query_params.get("add", "demo")
     way = st.segmented_control(
-        "Where from", list(ways), format_func=lambda key: ways[key], default="demo", required=True, key="add-way"
+        "Where from",
+        list(ways),
+        format_func=lambda key: ways[key],
+        default=wanted if wanted in ways else "upload" if wanted == "folder" else "demo",
+        required=True,
+        key="add-way",
     )
     if way == "demo":
         st.write("A drum kit that SampleMind synthesises itself: good for a first run, marked as synthetic.")

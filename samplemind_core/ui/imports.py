@@ -38,13 +38,23 @@ def start_upload(files: Mapping[str, BinaryIO], name: str, options: ImportOption
     return submit_import(store.tasks, store.store, keep_upload(files), name, options, owner())
 
 
-def running_imports() -> None:
-    """Draw what is being imported, or was lately; the page runs anew when one ends."""
-    live_tasks(lambda: importing(workspace().tasks), key="imports-seen", on_done=_ready)
+def running_imports(*, lead_on: bool = True) -> None:
+    """Draw what is being imported, or was lately; the page runs anew when one ends.
+
+    Parameters
+    ----------
+    lead_on : bool
+        Whether a finished one brings a button to train on it; not where the page has that button anyway.
+    """
+    live_tasks(lambda: importing(workspace().tasks), key="imports-seen", on_done=_ready if lead_on else _told)
+
+
+def _told(task: Task) -> None:
+    took = words.duration((task.ended_at or 0.0) - (task.started_at or 0.0))
+    st.markdown(f"**{parts.safe(task.title)}** is ready, after {took}.", width="stretch")
 
 
 def _ready(task: Task) -> None:
-    took = words.duration((task.ended_at or 0.0) - (task.started_at or 0.0))
-    st.markdown(f"**{parts.safe(task.title)}** is ready, after {took}.", width="stretch")
+    _told(task)
     if st.button("Train on it", icon=":material/model_training:", key=f"train-{task.id}"):
         go("train", new="1", dataset=str((task.result or {}).get("dataset", "")))

@@ -93,6 +93,7 @@ _LABELS = {
     "warmup": "Warm-up (share)",
     "warmup_epochs": "Warm-up (epochs)",
     "monitor": "Best by",
+    "optimizer": "Optimiser",
     "num_devices": "Devices",
     "grad_clip": "Gradient clipping",
     "sample_rate_hz": "Sample rate (Hz)",

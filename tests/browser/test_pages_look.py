@@ -29,6 +29,8 @@ def test_every_page_fits_a_narrow_screen_in_both_looks(dashboard: Dashboard) -> 
     for path in PATHS:
         page = dashboard.page(context, path)
         main = settled(page)
+        place = path.strip("/").partition("?")[0].capitalize()
+        expect(page).to_have_title(f"{place} · SampleMind" if place else "SampleMind")
         if path in ("/data", "/train", "/diagnostics"):
             expect(main.locator(".js-plotly-plot").first).to_be_visible()
         if path == "/classify":

@@ -25,6 +25,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 TINY = {"n_mels": 32, "duration_s": 0.5, "width": 0.5, "batch_size": 16, "device": "cpu"}
 DRAWN = "box => box.data?.[0]?.x?.length ?? 0"
 GHOSTS = "box => (box.data ?? []).filter(trace => trace.meta === 'ghost' && trace.x.length).length"
+ENDS = """box => [...box.querySelectorAll('.annotation-text')].filter(text => /^(train|val) /.test(text.textContent))
+  .map(text => text.getBoundingClientRect().top).sort((a, b) => a - b)"""
 SLOW = 180_000
 
 
@@ -103,6 +105,9 @@ def test_curves_grow_for_every_viewer(dashboard: Dashboard, space: Workspace, st
     # A reload in the middle of it brings all of it back, and it goes on.
     pages[0].reload()
     drawn(pages[0], 3)
+    # Drawn at once as well as grown, the names at the ends of lines that meet stand apart.
+    tops = charts(pages[0]).first.evaluate(ENDS)
+    assert tops[1] - tops[0] >= 12
     learn(space, run, 4)
     for page in pages:
         drawn(page, 4)

@@ -29,6 +29,11 @@ def sound(pitch: float) -> bytes:
     return buffer.getvalue()
 
 
+def test_whoever_brings_a_folder_is_asked_for_it(visit, space: Workspace) -> None:
+    assert visit("data").segmented_control(key="add-way").value == "demo"
+    assert visit("data", add="folder").segmented_control(key="add-way").value == "folder"
+
+
 def test_the_demo_is_queued_and_can_be_stopped(visit, space: Workspace) -> None:
     app = visit("data")
     app.button(key="make-demo").click().run()

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from samplemind_core.data.import_task import submit_demo
+
 PAGES = ["home", "data", "train", "runs", "experiments", "diagnostics", "learn", "classify", "system"]
 
 
@@ -43,6 +45,13 @@ def test_home_offers_sounds_first(visit):
 def test_home_offers_training_once_there_is_data(visit, seeded):
     seeded.store.runs.delete("r1")
     assert [item.key for item in visit().button] == ["home-train"]
+    # A dataset that was just imported is announced, with no second button to the same place.
+    submit_demo(seeded.tasks, seeded.store, "demo")
+    task = seeded.store.tasks.claim({"host": "here"})
+    seeded.store.tasks.end(task, "done", result={"dataset": "d1"})
+    app = visit()
+    assert [item.key for item in app.button] == [f"dismiss-{task.id}", "home-train"]
+    assert "**demo** is ready" in text(app)
 
 
 def test_home_shows_the_run_that_is_going(visit, seeded):
