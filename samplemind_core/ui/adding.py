@@ -13,6 +13,7 @@ from samplemind_core.audio.decode import AUDIO_SUFFIXES
 from samplemind_core.data.archives import ARCHIVE_SUFFIXES
 from samplemind_core.data.names import DEFAULT_RULES, Namer, Rules, format_rules, parse_rules
 from samplemind_core.data.sources import ImportOptions, list_names
+from samplemind_core.errors import DataError
 from samplemind_core.ui import parts, words
 from samplemind_core.ui.imports import start_demo, start_folder, start_upload
 from samplemind_core.ui.state import error_boundary, workspace
@@ -106,12 +107,14 @@ def _add_folder() -> None:
     st.caption("A folder with one subfolder for each class, a zip or tar, or a CSV list with path and label.")
     path = st.text_input("Path", key="add-path", placeholder="/samples/drums")
     name = st.text_input("Name", key="add-folder-name", max_chars=100, placeholder="As the folder")
-    ready = bool(path.strip())
-    rules = _label_rules("folder", (lambda: _folder_names(path.strip())) if ready else None)
+    rules = _label_rules("folder", (lambda: _folder_names(path.strip())) if path.strip() else None)
     options = _options("folder", rules)
-    if st.button("Import", type="primary", icon=":material/download:", key="add-folder", disabled=not ready):
-        source = Path(path.strip()).expanduser()
+    # Never disabled: what was typed arrives with the click, and a button that waits for it would swallow that click.
+    if st.button("Import", type="primary", icon=":material/download:", key="add-folder"):
         with error_boundary():
+            if not path.strip():
+                raise DataError("No folder was named.", "Type its path on this machine above, such as /samples/drums.")
+            source = Path(path.strip()).expanduser()
             start_folder(source, name.strip() or source.name.split(".")[0], options)
             st.rerun()
 

@@ -31,9 +31,13 @@ def in_ten(fraction: float | None) -> str:
 
 
 def plural(number: int, noun: str) -> str:
-    """Return ``1 sample``, ``1,200 samples``, ``3 classes``."""
-    ending = "" if number == 1 else "es" if noun.endswith("s") else "s"
-    return f"{number:,} {noun}{ending}"
+    """Return ``1 sample``, ``1,200 samples``, ``3 classes``, ``2 copies``."""
+    if number != 1:
+        if noun.endswith("y") and noun[-2] not in "aeiou":
+            noun = f"{noun[:-1]}ies"
+        else:
+            noun += "es" if noun.endswith("s") else "s"
+    return f"{number:,} {noun}"
 
 
 def duration(seconds: float | None) -> str:

@@ -31,7 +31,9 @@ def sound(pitch: float) -> bytes:
 
 def test_whoever_brings_a_folder_is_asked_for_it(visit, space: Workspace) -> None:
     assert visit("data").segmented_control(key="add-way").value == "demo"
-    assert visit("data", add="folder").segmented_control(key="add-way").value == "folder"
+    app = visit("data", add="folder")
+    assert app.segmented_control(key="add-way").value == "folder"
+    assert "No folder was named." in app.button(key="add-folder").click().run().error[0].value
 
 
 def test_the_demo_is_queued_and_can_be_stopped(visit, space: Workspace) -> None:

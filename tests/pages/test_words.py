@@ -33,10 +33,11 @@ def test_a_reason_beside_a_name_does_not_repeat_it():
 
 
 def test_plurals():
-    assert [words.plural(n, noun) for n, noun in ((1, "class"), (2, "class"), (1200, "sample"))] == [
+    assert [words.plural(n, noun) for n, noun in ((1, "class"), (2, "class"), (1200, "sample"), (2, "copy"))] == [
         "1 class",
         "2 classes",
         "1,200 samples",
+        "2 copies",
     ]
 
 

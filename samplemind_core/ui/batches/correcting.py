@@ -97,9 +97,8 @@ def _form(class_names: Sequence[str], submit: Callable[[str], list[Correction]],
         label = picked or ""
         if picked == ANOTHER:
             label = st.text_input("Name of the class", key=f"{fields}-new", max_chars=200, width=220).strip()
-        if st.button(
-            "Send for review", icon=":material/send:", key=f"{key}-send", disabled=not (ready and label.strip())
-        ):
+        # A name that is being typed arrives with the click: a button that waits for it would swallow that click.
+        if st.button("Send for review", icon=":material/send:", key=f"{key}-send", disabled=not (ready and picked)):
             with error_boundary():
                 sent = submit(label)
                 st.session_state[f"{key}-sent"] = f"{words.plural(len(sent), 'correction')} sent for review as {label}."

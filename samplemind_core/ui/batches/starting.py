@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 import streamlit as st
 
-from samplemind_core.errors import SampleMindError
+from samplemind_core.errors import DataError, SampleMindError
 from samplemind_core.ui import words
 from samplemind_core.ui.batches.results import open_batch, show_batch
 from samplemind_core.ui.state import choose, error_boundary, owner, workspace
@@ -58,15 +58,12 @@ def from_folder(ref: str) -> None:
     """Draw the field for a path of the machine that the dashboard runs on."""
     path = st.text_input("Path of the folder", key="batch-path", placeholder="/samples/drums")
     st.caption("Subfolders included. The files stay where they are and are only read.")
-    if st.button(
-        "Classify the folder",
-        type="primary",
-        icon=":material/play_arrow:",
-        key="batch-start",
-        disabled=not path.strip(),
-    ):
+    # Never disabled: what was typed arrives with the click, and a button that waits for it would swallow that click.
+    if st.button("Classify the folder", type="primary", icon=":material/play_arrow:", key="batch-start"):
         from samplemind_core.batches.work import submit_batch
 
+        if not path.strip():
+            raise DataError("No folder was named.", "Type its path on this machine above, such as /samples/drums.")
         batch = submit_batch(workspace(), ref, kind="folder", origin=path.strip(), owner=owner())
         open_batch(batch.id)
 
