@@ -23,7 +23,7 @@ from samplemind_core.commands_experiments import cross_validate, search
 from samplemind_core.commands_finders import find_batch, find_lr
 from samplemind_core.commands_report import report, run_report
 from samplemind_core.errors import SampleMindError
-from samplemind_core.terminal import Json, OtherDataset, Split, err, out
+from samplemind_core.terminal import MAX_SEED, Commands, Json, OtherDataset, Split, err, out
 from samplemind_core.terminal import ctrl_c as _ctrl_c
 from samplemind_core.terminal import failing as _failing
 from samplemind_core.terminal import print_json as _print_json
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="samplemind",
+    cls=Commands,
     help="Train, understand and use CNN classifiers of your own audio samples.",
     no_args_is_help=True,
     add_completion=False,
@@ -70,7 +71,7 @@ def doctor(as_json: Json = False) -> None:
 @app.command()
 def demo(
     per_class: Annotated[int, typer.Option(help="Clips of each of the six classes.")] = 200,
-    seed: Annotated[int, typer.Option(help="Seed of the sounds and the split.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of the sounds and the split.")] = 0,
     name: Annotated[str | None, typer.Option(help="Name of the dataset; demo, or layers, by default.")] = None,
     layers: Annotated[
         bool, typer.Option("--layers", help="Hits of one to three voices together, with several labels each.")
@@ -110,7 +111,7 @@ def import_(
         list[str] | None,
         typer.Option(help="With --labels names: 'kick=bd,808'; repeatable, replaces that class's rule."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of the split.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Import samples; everything that was not imported is listed with its reason."""
@@ -201,7 +202,7 @@ def datasets_diff(
 @app.command()
 def split(
     dataset: Annotated[str, typer.Argument(metavar="DATASET")],
-    seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of the split.")] = 0,
     fractions: Annotated[str, typer.Option(help="Shares of train, val and test.")] = "0.7,0.15,0.15",
     accept_groups: Annotated[
         bool, typer.Option("--accept-groups", help="First give clips the sources that the health report proposes.")
@@ -371,7 +372,9 @@ def classify(
     paths: Annotated[list[Path] | None, typer.Argument(metavar="FILE|FOLDER…", show_default=False)] = None,
     top: Annotated[int, typer.Option(min=1, help="How many answers to print of each file, the surest first.")] = 1,
     windows: Annotated[bool, typer.Option("--windows", help="Go through long files: a line per segment.")] = False,
-    way: Annotated[str, typer.Option(help="With --windows: cut at each hit, or look in even steps.")] = "hits",
+    way: Annotated[
+        str | None, typer.Option(help="With --windows: cut at each hit (hits), or look in even steps (steps).")
+    ] = None,
     csv_file: Annotated[Path | None, typer.Option("--csv", help="Write the answers to this file as CSV.")] = None,
     sort_into: Annotated[Path | None, typer.Option(help="Copy the files into a folder per class in here.")] = None,
     pattern: Annotated[
@@ -393,6 +396,7 @@ def classify(
         gate = min_confidence is not None
         given = {"--dry-run": dry_run, "--pattern": pattern is not None, "--min-confidence": gate, "--windows": windows}
         sorting.check_options(sort_into, undo, given)
+        _check_listening(windows, way, csv_file)
         if undo is not None:
             sorting.show(sorting.undo_sorting(undo), as_json)
             return
@@ -417,7 +421,7 @@ def classify(
                     keep(result, None)
                     _show_answer(result, top, as_json)
                     continue
-                for segment in _segments(classifier, result, way):
+                for segment in _segments(classifier, result, way or "hits"):
                     keep(result, segment)
                     _show_segment(result.name, segment, as_json)
     if bad:
@@ -545,12 +549,15 @@ def _names(text: str | None) -> tuple[str, ...] | None:
 
 
 def _shares(text: str) -> tuple[float, float, float]:
+    from samplemind_core.data.split import check_fractions
+
     try:
         train, val, test = (float(part) for part in text.split(","))
     except ValueError:
         raise SampleMindError(
             f"Expected three shares separated by commas, got '{text}'.", "For example 0.7,0.15,0.15."
         ) from None
+    check_fractions((train, val, test))  # before the health of thousands of clips is measured
     return train, val, test
 
 
@@ -562,6 +569,18 @@ def _answers(classifier: Classifier, paths: Iterable[Path], *, keep_signals: boo
         yield result
     if result is None:
         raise SampleMindError("No audio file was found there.", f"Known endings: {', '.join(sorted(AUDIO_SUFFIXES))}.")
+
+
+def _check_listening(windows: bool, way: str | None, csv_file: Path | None) -> None:
+    """Refuse what would go unheard, or fail only after an hour of listening."""
+    if way is not None:
+        from samplemind_core.inference.windows import check_way
+
+        check_way(way)
+        if not windows:
+            raise SampleMindError("--way says how long files are gone through.", "Add --windows.")
+    if csv_file is not None and csv_file.is_dir():
+        raise SampleMindError(f"'{csv_file}' is a folder.", "Name a file for the answers, such as answers.csv.")
 
 
 def _segments(classifier: Classifier, result: Result, way: str) -> tuple[Segment, ...]:

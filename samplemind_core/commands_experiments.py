@@ -9,7 +9,7 @@ import typer
 
 from samplemind_core.errors import SampleMindError
 from samplemind_core.store import Task
-from samplemind_core.terminal import Json, ctrl_c, err, failing, out, print_json, progress, table
+from samplemind_core.terminal import MAX_SEED, Json, ctrl_c, err, failing, out, print_json, progress, table
 from samplemind_core.workspace import Workspace
 
 FOLLOW_S = 0.5
@@ -102,7 +102,7 @@ def search(
     ] = None,
     folds: Annotated[int, typer.Option(help="Mean over so many folds of training and validation clips; 0: none.")] = 0,
     pruner: Annotated[str, typer.Option(help="Ends hopeless trials early: median, hyperband or none.")] = "median",
-    seed: Annotated[int, typer.Option(help="Seed of what is proposed.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of what is proposed.")] = 0,
     name: Annotated[str | None, typer.Option(help="Name of the search.")] = None,
     resume: Annotated[str | None, typer.Option(help="Go on with a stopped, killed or finished one: its id.")] = None,
     as_json: Json = False,

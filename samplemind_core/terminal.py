@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Annotated, Any, NoReturn
 
 import typer
+import typer.core
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -24,9 +25,25 @@ err = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 OtherDataset = Annotated[str | None, typer.Option("--dataset", help="Judge on this dataset instead of the run's own.")]
 Split = Annotated[str, typer.Option("--split", help="train, val, test, all, or fold:NAME.")]
+MAX_SEED = 2**31 - 1
 
 
 _WIDE = 1_000
+
+
+class Commands(typer.core.TyperGroup):
+    """Commands of which a wrong line is told as JSON too, where that was asked for."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Do the command that was given."""
+        given = tuple(ctx.args)  # emptied on the way
+        try:
+            return super().invoke(ctx)
+        except typer.TyperException as error:
+            if "--json" in given:
+                advice = f"{ctx.info_name} {ctx.invoked_subcommand or ''}".rstrip() + " --help shows what it takes."
+                print_json({"error": error.format_message(), "advice": advice, "kind": "UsageError"}, compact=True)
+            raise
 
 
 def table(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:

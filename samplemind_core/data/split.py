@@ -79,14 +79,20 @@ def assign_splits(
     return np.asarray(SPLITS)[result]
 
 
-def _checked(fractions: Sequence[float], groups: NDArray[Any]) -> tuple[Floats, Ints]:
-    """Return the shares, and the group of each clip numbered from 0."""
+def check_fractions(fractions: Sequence[float]) -> Floats:
+    """Return the shares of train, val and test; raise :class:`DataError` if they are none."""
     shares = np.asarray(fractions, dtype=np.float64)
     if shares.shape != (3,) or not (shares > 0).all() or not np.isclose(shares.sum(), 1.0):
         raise DataError(
             f"Expected three positive shares with sum 1 for train, val and test, got {tuple(fractions)}.",
             "For example 0.7, 0.15, 0.15.",
         )
+    return shares
+
+
+def _checked(fractions: Sequence[float], groups: NDArray[Any]) -> tuple[Floats, Ints]:
+    """Return the shares, and the group of each clip numbered from 0."""
+    shares = check_fractions(fractions)
     names, group_of = np.unique(groups, return_inverse=True)
     if len(names) < 3:
         raise SplitError(

@@ -85,6 +85,12 @@ class Timeline:
     duration_s: float
 
 
+def check_way(way: str) -> None:
+    """Raise :class:`ConfigError` if there is no such way to go through a file."""
+    if way not in WAYS:
+        raise ConfigError(f"There is no way '{way}' to go through a file.", f"Choose one of: {', '.join(WAYS)}.")
+
+
 def analyse(
     classifier: Classifier,
     waveform: NDArray[np.floating[Any]],
@@ -120,8 +126,7 @@ def analyse(
     ConfigError
         If ``way`` is unknown or ``hop_s`` out of range.
     """
-    if way not in WAYS:
-        raise ConfigError(f"There is no way '{way}' to go through a file.", f"Choose one of: {', '.join(WAYS)}.")
+    check_way(way)
     samples = np.asarray(waveform, dtype=np.float32)
     if samples.size == 0:
         raise EmptyAudioError("Expected a waveform with samples, got none.", "Choose another clip.")

@@ -434,6 +434,7 @@ def test_a_bad_file_has_its_line_and_the_others_go_on(ask: Call, trained: Path, 
         ("train", "--dataset", "nothing"),
         ("train", "--dataset", "nothing", "--queue"),
         ("train", "--dataset", "demo", "--preset", "slow"),
+        ("split", "demo", "--fractions", "0.5,0.5,0.5"),
         ("import", ".", "--name", " "),
     ],
     ids=" ".join,
@@ -478,6 +479,18 @@ def test_environment_variables_that_cannot_be_used(call: Call, monkeypatch: pyte
 def test_a_wrong_command_line_is_not_a_traceback(call: Call) -> None:
     assert "No such option" in call("train", "--speed", "fast", rc=2).stderr
     assert "Usage" in call("help", rc=2).stderr
+    for arguments in (
+        ("split", "demo", "--seed", -1),
+        ("import", ".", "--name", "a", "--seed", 2**31),
+        ("demo", "--seed", -1),
+        ("search", "demo", "--seed", -1),
+        ("errors",),
+        ("datasets", "diff", "one"),
+        ("nothing",),
+    ):
+        told = only(call(*arguments, "--json", rc=2))
+        assert told["error"]
+        assert told["kind"] == "UsageError"
 
 
 def test_as_a_program(trained: Path, tmp_path: Path) -> None:
@@ -587,6 +600,9 @@ def test_a_changed_copy_is_not_undone(ask: Call, one_shots: Path, tmp_path: Path
         (("--sort-into", "out", "--pattern", "{label}/{name}"), "does not know"),
         (("--sort-into", "out", "--windows"), "as a whole"),
         (("--sort-into", "out", "--undo", "out"), "Undo first"),
+        (("--windows", "--way", "backwards"), "hits, steps"),
+        (("--way", "steps"), "--windows"),
+        (("--csv", "{folder}"), "is a folder"),
     ],
 )
 def test_sorting_refuses_before_it_listens(ask: Call, one_shots: Path, arguments: tuple[str, ...], reason: str) -> None:
