@@ -347,7 +347,7 @@ def _class_names(accepted: Sequence[_Accepted], rejects: Sequence[Reject]) -> tu
     if not accepted:
         raise DataError(
             f"There is nothing to import: no usable sample was found.{refused}",
-            "Expected WAV, FLAC, AIFF, MP3 or Ogg files in one folder per class.",
+            "Expected WAV, FLAC, AIFF, MP3 or Ogg files in one folder per class, or a manifest that lists them.",
         )
     names = sorted({name for item in accepted for name in item.candidate.labels or (item.candidate.label,)} - {""})
     if not names:

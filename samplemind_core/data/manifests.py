@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -40,6 +41,7 @@ FLAG_WORDS = {"": False, "0": False, "0.0": False, "no": False, "false": False} 
     ("1", "1.0", "yes", "true"), True
 )
 MAX_FOLD = 64
+_SEPARATOR = re.compile(r'"?sep=([,;\t|])"?', re.IGNORECASE)
 _ADVICE = "Expected a CSV file whose first line names its columns, path and label among them."
 
 
@@ -93,6 +95,8 @@ def read_manifest(read: Reader, title: str, options: ImportOptions, lookup: Look
     special = {columns.path, *columns.labels, columns.group, columns.split, columns.fold}
     wants_split = False
     for line, cells in rows:
+        while len(cells) > len(header) and not cells[-1].strip():
+            cells.pop()  # of a table that is wider than its header: a spreadsheet ends each row with a separator
         name = printable(cells[columns.path]) if len(cells) > columns.path else ""
         shown = f"{name or '(no path)'} (line {line})"
         if len(cells) != len(header):
@@ -153,9 +157,10 @@ def _labels(cells: Sequence[str], header: Sequence[str], columns: _Columns) -> t
     labels = set()
     for i in columns.labels:
         word = cells[i].strip()
-        if word.casefold() not in FLAG_WORDS:
+        flag = word.casefold().replace(",", ".")  # half of the world writes 1,0
+        if flag not in FLAG_WORDS:
             return (), f"The column '{printable(header[i])}' says '{printable(word)}'; expected 0 or 1."
-        if FLAG_WORDS[word.casefold()]:
+        if FLAG_WORDS[flag]:
             labels.add(header[i])
     return tuple(sorted(labels)), None if labels else "Has no label: none of its label columns is 1."
 
@@ -242,15 +247,21 @@ def _decode(data: bytes, title: str) -> tuple[str, list[str]]:
 
 
 def _rows(text: str, title: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line number, cells) of the rows that are not blank; the header's cells are stripped."""
+    """Yield (line number, cells) of the rows that are not blank; the header's cells are stripped.
+
+    A first line ``sep=;`` is a spreadsheet's word for what separates the cells, and no row.
+    """
     first = next((line for line in text.splitlines() if line.strip()), "")
-    delimiter = max(",;\t", key=first.count)
+    said = _SEPARATOR.fullmatch(first.strip(" "))
+    delimiter = said[1] if said else max(",;\t", key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     header = True
     line = 1
     try:
         for cells in reader:
-            if any(cell.strip() for cell in cells):
+            if said:
+                said = None if cells else said
+            elif any(cell.strip() for cell in cells):
                 yield line, [cell.strip() for cell in cells] if header else cells
                 header = False
             line = reader.line_num + 1

@@ -50,10 +50,18 @@ def test_source_alone_is_only_a_hint() -> None:
         b"path\tlabel\na.wav\tkick\n",
         "path,label\na.wav,kick\n".encode("utf-16"),
         b"\n PATH , Label \n\na.wav, kick \n\n",
+        b"sep=;\r\npath;label\r\na.wav;kick\r\n",
+        b"\nsep=\t\npath\tlabel\na.wav\tkick\n",
+        b"path;label\r\na.wav;kick;;\r\n;;;\r\n",
     ],
 )
 def test_dialects(data: bytes) -> None:
     assert rows(parse(data)) == [("a.wav", "kick")]
+
+
+def test_flags_may_be_decimals_with_commas() -> None:
+    found = parse("path;a;b\nx.wav;1,0;0,0\n", flag_columns=("a", "b"))
+    assert [clip.labels for clip in found.candidates] == [("a",)]
 
 
 def test_another_encoding_is_read_with_a_warning() -> None:
