@@ -7,7 +7,7 @@ import io
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,9 +44,10 @@ def export(store: Store, batch: Batch, form: str, where: AnswerFilter | None = N
         "parquet": _parquet,
     }
     answers = store.answers.iterate(batch.id, where or AnswerFilter(), chunk=CHUNK)
-    first = list(islice(answers, CHUNK))
-    names = next((list(answer.details["probs"]) for answer in first if answer.details.get("probs")), [])
-    return makers[form](chain(first, answers), names, any(answer.several_labels for answer in first))
+    # One that was heard says which columns there are: any number of broken files may come before it.
+    heard = store.answers.page(batch.id, AnswerFilter(failed=False), limit=1)
+    names = [name for answer in heard for name in answer.details.get("probs") or {}]
+    return makers[form](answers, names, any(answer.several_labels for answer in heard))
 
 
 def flat(answer: Answer, names: Sequence[str], several_labels: bool = False) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from samplemind_core.batches.work import audio_folder, batch_folder
 from samplemind_core.errors import DataError
-from samplemind_core.files import make_folder, storage_error
+from samplemind_core.files import make_folder, storage_error, write_atomic
 from samplemind_core.inference.classifier import Result
 from samplemind_core.inference.sorting import (
     DEFAULT_PATTERN,
     SortPlan,
     check_destination,
+    new_journal,
     plan_sorting,
     sort_into,
     write_zip,
@@ -58,6 +60,7 @@ def plan(
     *,
     pattern: str = DEFAULT_PATTERN,
     min_confidence: float = 0.0,
+    journal: Path | None = None,
 ) -> SortPlan:
     """Return which file of a batch would go where; see :func:`samplemind_core.inference.sorting.plan_sorting`.
 
@@ -80,6 +83,7 @@ def plan(
         pattern=pattern,
         min_confidence=min_confidence,
         sources=lambda result: root / result.name,
+        journal=journal,
     )
 
 
@@ -105,7 +109,7 @@ def submit(
     min_confidence: float,
     owner: str = "",
 ) -> Task:
-    """Queue the copying of a batch's files; it is planned anew when it starts."""
+    """Queue the copying of a batch's files; it is planned anew when it starts, and goes on when it is resumed."""
     params: dict[str, Any] = {"batch": batch.id, "pattern": pattern, "min_confidence": min_confidence}
     params["destination"] = None if destination is None else str(destination.expanduser().resolve())
     title = f"Pack {batch.title}" if destination is None else f"Sort {batch.title}"
@@ -118,7 +122,9 @@ def run(context: TaskContext) -> dict[str, Any]:
     batch = workspace.store.answers.batch(params["batch"])
     destination = None if params["destination"] is None else Path(params["destination"])
     context.progress(0, None, "Planning")
-    found = plan(workspace, batch, destination, pattern=params["pattern"], min_confidence=params["min_confidence"])
+    asked = {"pattern": params["pattern"], "min_confidence": params["min_confidence"]}
+    journal = None if destination is None else _journal(context, destination)
+    found = plan(workspace, batch, destination, **asked, journal=journal)
     if not found.copies:
         raise DataError("No file would be copied.", "Lower the confidence that is asked for.")
     if destination is None:
@@ -133,13 +139,24 @@ def run(context: TaskContext) -> dict[str, Any]:
         finally:
             part.unlink(missing_ok=True)
         return {"batch": batch.id, "files": len(found.copies) - len(left), "left": len(found.left) + len(left)}
-    done = sort_into(found, destination, progress=context.progress, should_stop=context.should_stop)
+    done = sort_into(found, destination, journal=journal, progress=context.progress, should_stop=context.should_stop)
     return {
         "batch": batch.id,
         "files": done.done,
         "left": len(found.left) + len(done.left),
         "destination": str(destination),
     }
+
+
+def _journal(context: TaskContext, destination: Path) -> Path:
+    """Return the journal of this task, the same one when it is resumed unless it was undone meanwhile."""
+    kept = context.folder / "journal"
+    if kept.exists() and (journal := Path(os.fsdecode(kept.read_bytes()))).exists():
+        return journal
+    make_folder(destination)
+    journal = new_journal(destination)
+    write_atomic(kept, os.fsencode(journal))
+    return journal
 
 
 def _checked(context: TaskContext) -> Any:

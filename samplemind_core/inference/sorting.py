@@ -14,6 +14,7 @@ import os
 import shutil
 import string
 import time
+import unicodedata
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -35,7 +36,7 @@ FIELDS = {
     "number": "its number within the class, from 0001",
 }
 JOURNAL = ".samplemind-sorted-{stamp}.jsonl"
-_PART = ".samplemind-copy.part"
+_PART = ".part"
 _CHUNK = 1 << 20
 # What some file system or shell refuses in a name; separators among them, so that a class cannot leave its folder.
 _REFUSED = set('<>:"/\\|?*') | {chr(code) for code in range(32)} | {chr(127)}
@@ -101,6 +102,7 @@ def plan_sorting(
     pattern: str = DEFAULT_PATTERN,
     min_confidence: float = 0.0,
     sources: Callable[[Result], Path] | None = None,
+    journal: Path | None = None,
 ) -> SortPlan:
     """Return which file would be copied where, in names that are free now.
 
@@ -116,6 +118,8 @@ def plan_sorting(
         In [0, 1]; results below it stay.
     sources : callable, optional
         Gives the file of a result; its name is taken as the path by default.
+    journal : Path, optional
+        Of a sorting that ended early and is to go on: its copies keep their names.
 
     Raises
     ------
@@ -125,7 +129,8 @@ def plan_sorting(
     fields = check_pattern(pattern)
     if not 0.0 <= min_confidence <= 1.0:
         raise ConfigError(f"Expected a confidence between 0 and 1, got {min_confidence:g}.", "50 % is 0.5.")
-    taken: set[str] = set()
+    made = {} if journal is None else _made(journal, destination)
+    taken = {_alike(target) for target in made.values()}
     counts: dict[str, int] = {}
     copies: list[Copy] = []
     left: list[tuple[str, str]] = []
@@ -160,8 +165,8 @@ def plan_sorting(
             "number": f"{counts[result.label]:04d}",
         }
         wanted = _fill(pattern, {name: values[name] for name in fields}, source.suffix)
-        target = _free(wanted, destination, taken)
-        taken.add(target.casefold())
+        target = made.get(str(source)) or _free(wanted, destination, taken)
+        taken.add(_alike(target))
         copies.append(Copy(source, target, result.label, result.confidence, num_bytes))
     return SortPlan(tuple(copies), tuple(left))
 
@@ -217,10 +222,14 @@ def sort_into(
     plan: SortPlan,
     destination: Path,
     *,
+    journal: Path | None = None,
     progress: Progress | None = None,
     should_stop: ShouldStop | None = None,
 ) -> Sorted:
     """Copy the files of a plan and return what was done; the journal lies in the destination.
+
+    With a ``journal`` from :func:`new_journal` a sorting that ended early goes on: the plan has to be made with the
+    same one, and what it lists is not copied again.
 
     Raises
     ------
@@ -231,19 +240,27 @@ def sort_into(
         If ``should_stop`` said so; the same holds.
     """
     make_folder(destination)
+    journal = new_journal(destination) if journal is None else journal
+    made = _made(journal, destination)
     free = shutil.disk_usage(destination).free
-    if plan.num_bytes > free:
+    num_bytes = sum(copy.num_bytes for copy in plan.copies if str(copy.source) not in made)
+    if num_bytes > free:
         raise StorageError(
-            f"The copies need {plan.num_bytes / 1e6:,.0f} MB and '{destination}' has {free / 1e6:,.0f} MB free.",
+            f"The copies need {num_bytes / 1e6:,.0f} MB and '{destination}' has {free / 1e6:,.0f} MB free.",
             "Free some space, or sort fewer files.",
         )
-    journal = _new_journal(destination)
     done = Sorted(journal)
-    part = destination / _PART
+    part = journal.with_suffix(_PART)  # of this sorting alone: another one may copy into the same folder
+    goes_on = journal.exists()
     try:
-        with journal.open("x", encoding="utf-8") as log:
+        with journal.open("a" if goes_on else "x", encoding="utf-8") as log:
+            # On a line of its own whatever a killed process left of the last one.
+            log.write("\n" if goes_on else "")
             _note(log, {"sorted_into": destination.name, "at": time.time(), "files": len(plan.copies)})
             for index, copy in enumerate(plan.copies):
+                if str(copy.source) in made:
+                    done.done += 1
+                    continue
                 if should_stop is not None and should_stop():
                     raise StoppedError(
                         f"Stopped after {done.done} of {len(plan.copies)} files.",
@@ -292,8 +309,8 @@ def undo(destination: Path, journal: Path | None = None) -> Sorted:
         journal = found[-1]
     lines = list(_lines(journal))
     result = Sorted(journal)
-    (destination / _PART).unlink(missing_ok=True)
     try:
+        journal.with_suffix(_PART).unlink(missing_ok=True)
         for line in lines:
             if "copy" in line:
                 reason = _remove(_below(destination, line["copy"]), line["sha256"])
@@ -358,16 +375,21 @@ def _fill(pattern: str, values: dict[str, str], suffix: str) -> str:
 
 
 def _free(wanted: str, destination: Path, taken: set[str]) -> str:
-    """Return ``wanted`` or it with a number: taken by no other copy, whatever the case, nor by a file."""
+    """Return ``wanted`` or it with a number: taken by no other copy, nor by a file."""
     stem, dot, suffix = wanted.rpartition(".")
     if not dot or "/" in suffix:
         stem, suffix = wanted, ""
     number = 1
     target = wanted
-    while target.casefold() in taken or os.path.lexists(destination / target):
+    while _alike(target) in taken or os.path.lexists(destination / target):
         number += 1
         target = f"{stem} ({number}){dot and '.'}{suffix}"
     return target
+
+
+def _alike(target: str) -> str:
+    """Return what names have in common that some file system takes for one: case, and how accents are written."""
+    return unicodedata.normalize("NFC", target).casefold()
 
 
 # -- copying -------------------------------------------------------------------------------------
@@ -446,7 +468,8 @@ def _below(destination: Path, relative: str) -> Path:
     return destination.joinpath(*path.parts)
 
 
-def _new_journal(destination: Path) -> Path:
+def new_journal(destination: Path) -> Path:
+    """Return where the journal of a sorting that begins now shall lie."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
     number = 0
     while (path := destination / JOURNAL.format(stamp=f"{stamp}-{number:02d}")).exists():
@@ -462,7 +485,7 @@ def _note(log: IO[str], line: dict[str, Any]) -> None:
 
 def _lines(journal: Path) -> Iterator[dict[str, Any]]:
     taken: set[str] = set()
-    found: list[dict[str, Any]] = []
+    found: dict[str, dict[str, Any]] = {}
     with journal.open(encoding="utf-8") as file:
         for text in file:
             try:
@@ -471,6 +494,15 @@ def _lines(journal: Path) -> Iterator[dict[str, Any]]:
                 continue  # the last line of a killed process; its copy had not appeared yet
             if "taken" in line:
                 taken.add(line["taken"])
-            found.append(line)
+            # A copy that was noted but had not appeared is noted again when its sorting goes on.
+            found[line.get("copy") or text] = line
     # A name that somebody else took is not ours to remove, even if it holds the same sound.
-    yield from (line for line in found if line.get("copy") not in taken)
+    yield from (line for line in found.values() if line.get("copy") not in taken)
+
+
+def _made(journal: Path, destination: Path) -> dict[str, str]:
+    """Return the copies that a journal lists and that are there, by the file that each was made from."""
+    if not journal.exists():
+        return {}
+    copies = [line for line in _lines(journal) if "copy" in line]
+    return {line["from"]: line["copy"] for line in copies if _below(destination, line["copy"]).is_file()}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -14,6 +16,7 @@ import pytest
 from samplemind_core.batches import exports, sort_task
 from samplemind_core.batches.exports import export
 from samplemind_core.errors import DataError
+from samplemind_core.inference import sorting
 from samplemind_core.store import Answer, AnswerFilter, Batch
 from samplemind_core.tasks import jobs
 from samplemind_core.workers import identity
@@ -77,6 +80,18 @@ def work(workspace: Workspace) -> None:
         jobs.execute(workspace, task)
 
 
+def test_columns_do_not_hang_on_the_first_files(
+    workspace: Workspace, batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exports, "CHUNK", 1)
+    made = workspace.store.answers.add(Batch("b3", "Broken first", "folder", batch.origin, "ann", 3.0, {"run": "r"}))
+    told = {"probs": {"kick": 0.8}, "thresholds": {"kick": 0.5}, "labels": ["kick"]}
+    answers = [Answer(0, "a", "a", error="Not audio."), Answer(1, "b", "b", "kick", 0.8, details=told)]
+    workspace.store.answers.append("b3", answers)
+    rows = list(csv.DictReader(io.StringIO(whole(workspace, made, "csv").decode())))
+    assert [(row["labels"], row["p_kick"]) for row in rows] == [("", ""), ("kick", "0.8")]
+
+
 def test_a_preview_counts_what_would_go_and_what_would_stay(workspace: Workspace, batch: Batch, tmp_path: Path) -> None:
     found = sort_task.plan(workspace, batch, tmp_path / "out", min_confidence=0.5)
     seen = sort_task.preview(found)
@@ -97,6 +112,30 @@ def test_a_batch_is_sorted_into_a_folder_and_into_a_zip(workspace: Workspace, ba
     assert workspace.tasks.get(packed.id).status == "done"
     with zipfile.ZipFile(sort_task.zip_path(workspace, batch.id)) as archive:
         assert sorted(archive.namelist()) == ["kick/=cmd.wav", "snare/b.wav"]
+
+
+def test_a_sorting_that_failed_goes_on(
+    workspace: Workspace, batch: Batch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = sort_task.submit(workspace, batch, tmp_path / "out", pattern="{class}/{name}", min_confidence=0.0)
+    copied = sorting._copy_one
+
+    def full(copy: sorting.Copy, *where: Any) -> str | None:
+        if copy.label == "snare":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return copied(copy, *where)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sorting, "_copy_one", full)
+        work(workspace)
+    assert workspace.tasks.get(task.id).status == "failed"
+    workspace.tasks.resume(task.id)
+    work(workspace)
+    done = workspace.tasks.get(task.id)
+    assert (done.status, done.result["files"]) == ("done", 2)  # type: ignore[index]
+    names = sorted(path.name for path in (tmp_path / "out").rglob("*.wav"))
+    assert names == ["=cmd.wav", "b.wav"]
+    assert sorting.undo(tmp_path / "out").done == 2
 
 
 def test_copies_are_not_put_into_what_was_classified(workspace: Workspace, batch: Batch, tmp_path: Path) -> None:

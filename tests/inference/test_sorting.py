@@ -172,6 +172,22 @@ def test_stopped_in_the_middle_can_be_undone(sounds: Path, tmp_path: Path) -> No
     assert tree(out) == {}
 
 
+def test_what_ended_early_goes_on_without_a_second_copy(sounds: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    results = [called(sounds / name) for name in ("a.wav", "other/a.wav", "b.WAV", "c.flac")]
+    asked = iter([False, False, True])
+    with pytest.raises(StoppedError):
+        sort_into(plan_sorting(results, out), out, should_stop=lambda: next(asked))
+    (journal,) = journals(out)
+    with journal.open("a") as log:  # killed before the copy had its name, and in the middle of a line
+        log.write('{"copy": "kick/b.WAV", "sha256": "0", "from": "x"}\n{"copy": "ki')
+    plan = plan_sorting(results, out, pattern="{class}/{name}", journal=journal)
+    assert [copy.target for copy in plan.copies] == ["kick/a.wav", "kick/a (2).wav", "kick/b.WAV", "kick/c.flac"]
+    assert sort_into(plan, out, journal=journal).done == 4
+    assert list(tree(out)) == ["kick/a (2).wav", "kick/a.wav", "kick/b.WAV", "kick/c.flac"]
+    assert (undo(out).done, tree(out), journals(out)) == (4, {}, [])
+
+
 def test_a_torn_last_line_does_not_stop_undo(sounds: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     sort_into(plan_sorting([called(sounds / "a.wav")], out), out)

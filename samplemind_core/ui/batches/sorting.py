@@ -75,7 +75,7 @@ def sorting(batch: Batch) -> None:
         task_progress(running, on_done=_done)
     if zip_path(workspace(), batch.id).exists():
         st.link_button("Download the zip", batch_url(batch.id, ZIP), icon=":material/download:", key="sort-zip")
-    if destination is not None and destination.expanduser().is_dir():
+    if destination is not None and destination.expanduser().is_dir() and not _being_sorted_into(destination):
         taking_back(destination.expanduser())
 
 
@@ -99,6 +99,13 @@ def _foreseen(batch: Batch, destination: Path | None, pattern: str, min_confiden
         st.session_state["sort-foreseen-for"] = asked
     seen: Preview = st.session_state["sort-foreseen"]
     return seen
+
+
+def _being_sorted_into(destination: Path) -> bool:
+    """Return whether a sorting into a folder is under way: what it still copies could not be taken back."""
+    where = str(destination.expanduser().resolve())
+    tasks = workspace().tasks.all(kind="sort", statuses=("queued", "running"))
+    return any(task.params["destination"] == where for task in tasks)
 
 
 def taking_back(destination: Path) -> None:
