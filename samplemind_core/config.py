@@ -202,6 +202,19 @@ class AugmentConfig(Config):
             )
         return self
 
+    def check_range(self, features: FeatureConfig) -> None:
+        """Raise :class:`ConfigError` if a setting is beyond what the front end has: its range in dB, its bands."""
+        for name, value, limit, unit, other in (
+            ("gain_db", self.gain_db, features.top_db / 2, "dB", "half of top_db"),
+            ("noise_snr_db", self.noise_snr_db, features.top_db, "dB", "top_db"),
+            ("band_limit_hz", self.band_limit_hz, features.max_hz, "Hz", "the highest band"),
+        ):
+            if value >= limit:
+                raise ConfigError(
+                    f"Expected {name} below {other} ({limit:g} {unit}), got {value:g}.",
+                    f"Lower {name}" + ("; 0 switches it off." if name != "gain_db" else " or raise top_db."),
+                )
+
     @property
     def changes_sound(self) -> bool:
         """Whether anything is on that may happen to a sound before it becomes a file."""
@@ -243,6 +256,9 @@ NETWORKS: dict[str, str] = {
 }
 """Title of each registered network by name, known without importing torch."""
 
+LEAST_POINTS = {"tutorial_cnn": 16}
+"""Bands and frames that a spectrogram must have at least for a network, where it takes not just any."""
+
 
 class ModelConfig(Config):
     """Which network, and how large."""
@@ -265,6 +281,18 @@ class ModelConfig(Config):
         "synthesised drums; auto takes the starter where it fits network and front end, for classes that are mostly "
         "drums by their names and samples that are not made by rule themselves.",
     )
+
+    def check_input(self, features: FeatureConfig) -> None:
+        """Raise :class:`ConfigError` if there is no such network, or it takes no spectrograms as small as these."""
+        if self.name not in NETWORKS:
+            raise ConfigError(f"There is no network '{self.name}'.", f"Choose one of: {', '.join(NETWORKS)}.")
+        least = LEAST_POINTS.get(self.name, 1)
+        if min(features.n_mels, features.frames) < least:
+            raise ConfigError(
+                f"The network '{NETWORKS[self.name]}' needs spectrograms of at least {least} x {least} points, "
+                f"got {features.n_mels} x {features.frames}.",
+                "Use a longer window, a shorter hop, or samplemind_cnn.",
+            )
 
 
 MOST_TIMES = 10
@@ -411,6 +439,15 @@ class TrainConfig(Config):
             )
 
 
+def check_views(views: int, frames: int) -> None:
+    """Raise :class:`ConfigError` if so many views of a sound would take more than a quarter of its window."""
+    if views > 1 and 4 * views > frames:
+        raise ConfigError(
+            f"{views} views need a window of at least {4 * views} frames, got {frames}.",
+            "Use fewer views, a longer window or a shorter hop.",
+        )
+
+
 class RunConfig(Config):
     """Everything that decides a run, apart from its dataset."""
 
@@ -435,6 +472,15 @@ class RunConfig(Config):
         if epochs == self.train.epochs:
             return self
         return self.model_copy(update={"train": self.train.model_copy(update={"epochs": epochs})})
+
+    def check(self) -> None:
+        """Raise :class:`ConfigError` for what ends every run with these settings, whatever its dataset.
+
+        Not part of being a configuration: what was stored by a run that failed can still be read.
+        """
+        self.model.check_input(self.features)
+        check_views(self.train.tta_views, self.features.frames)
+        self.augment.check_range(self.features)
 
     @model_validator(mode="after")
     def _within_the_front_end(self) -> Self:

@@ -304,12 +304,11 @@ class Workspace:
         Raises
         ------
         NotFoundError, NameTakenError, ConfigError
+        DataError
+            If the dataset holds ready-made spectrograms, and the settings ask for others.
         """
-        from samplemind_core.data.dataset import fitted
-
         found = self.dataset(dataset)
-        config.train.check_loss(several_labels=found.multi_label)
-        config = fitted(config, found, self.store.datasets.split_sizes(found.id).get("train", 0))
+        config = self._fitted(config, found)
         now = time.time()
         chosen = self._free_name(f"{found.name}-{config.preset}") if name is None else control.checked_name(name)
         run = Run(
@@ -434,7 +433,9 @@ class Workspace:
         """Return a range test of the learning rate; parameters and errors of :func:`training.lr_finder.find_lr`."""
         from samplemind_core.training.lr_finder import find_lr
 
-        data = self._training_data(self.dataset(dataset), config, progress)
+        found = self.dataset(dataset)
+        config = self._fitted(config, found)
+        data = self._training_data(found, config, progress)
         return find_lr(
             config, data, num_steps=num_steps, device=self.settings.device, progress=progress, should_stop=should_stop
         )
@@ -450,7 +451,15 @@ class Workspace:
         from samplemind_core.training.batch_finder import find_batch_size, require_cuda
 
         device = require_cuda(config, self.settings.device)  # before minutes of reading
-        return find_batch_size(config, self._training_data(self.dataset(dataset), config, progress), device=device)
+        found = self.dataset(dataset)
+        config = self._fitted(config, found)
+        return find_batch_size(config, self._training_data(found, config, progress), device=device)
+
+    def _fitted(self, config: RunConfig, dataset: Dataset) -> RunConfig:
+        """Return settings as a run on a dataset takes them; see :func:`data.dataset.fitted`."""
+        from samplemind_core.data.dataset import fitted
+
+        return fitted(config, dataset, self.store.datasets.split_sizes(dataset.id).get("train", 0))
 
     def _training_data(self, dataset: Dataset, config: RunConfig, progress: Progress | None) -> TrainingData:
         from samplemind_core.data.dataset import load_clips

@@ -109,7 +109,7 @@ def augment(
     sound = config.changes_sound
     if not (sound or config.gain_db or time_shift or freq_shift or time_mask or freq_mask):
         return log_mel
-    _check(config, features)
+    config.check_range(features)
     floor = -features.top_db
     whole, own = part or (batch, slice(None))
     numbers = torch.rand(whole, _DRAWS, generator=generator, device=generator.device)[own].to(log_mel.device)
@@ -199,19 +199,6 @@ def sample_beta(alpha: float, count: int, generator: torch.Generator) -> Tensor:
     coin = torch.rand(count, generator=generator, device=generator.device, dtype=dtype).round()
     total = first + second
     return torch.where(total > 4 * torch.finfo(dtype).tiny, first / total, coin)
-
-
-def _check(config: AugmentConfig, features: FeatureConfig) -> None:
-    for name, value, limit, unit, other in (
-        ("gain_db", config.gain_db, features.top_db / 2, "dB", "half of top_db"),
-        ("noise_snr_db", config.noise_snr_db, features.top_db, "dB", "top_db"),
-        ("band_limit_hz", config.band_limit_hz, features.max_hz, "Hz", "the highest band"),
-    ):
-        if value >= limit:
-            raise ConfigError(
-                f"Expected {name} below {other} ({limit:g} {unit}), got {value:g}.",
-                f"Lower {name}" + ("; 0 switches it off." if name != "gain_db" else " or raise top_db."),
-            )
 
 
 def _change_sound(log_mel: Tensor, config: AugmentConfig, features: FeatureConfig, numbers: Tensor) -> Tensor:

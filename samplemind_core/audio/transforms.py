@@ -60,7 +60,9 @@ def time_stretch(waveform: Tensor, rate: float) -> Tensor:
     sounding = clips[:, : _sounding(clips)]
     hop = _VOCODER_FFT // 4
     window = torch.hann_window(_VOCODER_FFT, device=clips.device)
-    padded = functional.pad(sounding, (0, _VOCODER_FFT))
+    # Two frames at least have to be left, however fast.
+    room = max(_VOCODER_FFT, hop * (math.ceil(rate) + 1) - sounding.shape[1])
+    padded = functional.pad(sounding, (0, room))
     spectrum = torch.stft(padded, _VOCODER_FFT, hop, window=window, pad_mode="constant", return_complex=True)
     num_frames = spectrum.shape[-1]
     steps = torch.arange(0, num_frames - 1, rate, device=clips.device)

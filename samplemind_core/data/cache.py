@@ -80,7 +80,7 @@ def feature_cache(
     if ready is not None:
         return ready
     if dataset.kind == "features":
-        raise _fixed(dataset, features)
+        raise other_features(dataset, features)
     with storage_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{file}.lock"):
@@ -214,7 +214,8 @@ def _stored(folder: Path, clip: Clip) -> StoredFile:
     return StoredFile(folder / (clip.file or ""), clip.name, str(clip.dataset_id), clip.content_hash)
 
 
-def _fixed(dataset: Dataset, features: FeatureConfig) -> DataError:
+def other_features(dataset: Dataset, features: FeatureConfig) -> DataError:
+    """Return the error for asking ready-made spectrograms for these features."""
     stored = FeatureConfig.model_validate(dataset.features)
     if stored == features:
         return DataError(

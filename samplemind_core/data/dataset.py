@@ -81,12 +81,34 @@ def fitted(config: RunConfig, dataset: Dataset, num_train: int) -> RunConfig:
 
     Few clips may ask for more epochs, and ready-made spectrograms start where they start: they cannot be
     aligned anew.
+
+    Raises
+    ------
+    ConfigError, DataError
+        If no run on that dataset can take them, however long it waits in a queue.
     """
+    config.train.check_loss(several_labels=dataset.multi_label)
+    config.check()
     config = config.for_clips(num_train)
     if dataset.kind != "features":
         return config
-    align = FeatureConfig.model_validate(dataset.features).align
-    return config.model_copy(update={"features": config.features.model_copy(update={"align": align})})
+    from samplemind_core.data.cache import other_features
+
+    stored = FeatureConfig.model_validate(dataset.features)
+    features = config.features.model_copy(update={"align": stored.align})
+    if features != stored:
+        raise other_features(dataset, features)
+    if config.augment.variants:
+        raise no_variants(dataset)
+    return config.model_copy(update={"features": features})
+
+
+def no_variants(dataset: Dataset) -> DataError:
+    """Return the error for variants that are to be made of ready-made spectrograms."""
+    return DataError(
+        f"Dataset '{dataset.name}' holds ready-made spectrograms; variants are made from sounds.",
+        "Set the number of variants to 0, or import the audio itself.",
+    )
 
 
 def multi_hot(labels: Sequence[Sequence[str]], class_names: Sequence[str]) -> NDArray[np.uint8]:

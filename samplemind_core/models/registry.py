@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from samplemind_core.config import FeatureConfig, ModelConfig
-from samplemind_core.errors import ConfigError
+from samplemind_core.config import FeatureConfig, ModelConfig, check_views
 
 
 class AudioClassifier(nn.Module):
@@ -46,11 +45,7 @@ class AudioClassifier(nn.Module):
         ConfigError
             If the views would take more than a quarter of the window.
         """
-        if views > 1 and 4 * views > self.frames:
-            raise ConfigError(
-                f"{views} views need a window of at least {4 * views} frames, got {self.frames}.",
-                "Use fewer views, a longer window or a shorter hop.",
-            )
+        check_views(views, self.frames)
         self.views = views
 
     def embed(self, scaled: Tensor) -> Tensor:

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from samplemind_core.config import FeatureConfig, ModelConfig
-from samplemind_core.errors import ConfigError
 from samplemind_core.models.registry import AudioClassifier, channels, register
 
 
@@ -24,12 +23,7 @@ class TutorialCNN(AudioClassifier):
 
     def __init__(self, config: ModelConfig, num_classes: int, features: FeatureConfig) -> None:
         super().__init__(features)
-        if min(features.n_mels, features.frames) < 16:
-            raise ConfigError(
-                f"The tutorial network halves its input four times and needs at least 16 x 16 points, "
-                f"got {features.n_mels} x {features.frames}.",
-                "Use a longer window, a shorter hop, or samplemind_cnn.",
-            )
+        config.check_input(features)  # it halves them four times
         widths = [1, *(channels(base, config.width) for base in (32, 64, 128, 256))]
         self.blocks = nn.Sequential(
             *(

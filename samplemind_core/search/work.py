@@ -89,10 +89,12 @@ def run_task(context: TaskContext) -> dict[str, Any]:
     from optuna.trial import TrialState
 
     from samplemind_core.data.dataset import load_clips
+    from samplemind_core.training.device import device_of
 
     space = context.workspace
     search = space.store.searches.get(context.params["search"])
     plan = plan_from(search.plan)
+    device_of(plan.config.train, space.settings.device)  # one that is missing is no trial's fault
     dataset = space.store.versions.at(space.store.datasets.get(search.dataset_id), search.dataset_version)
     clips = load_clips(space.root, space.store, dataset, plan.config.features, context.progress)
     folds = learning_folds(space.store, dataset, clips, plan)
@@ -158,7 +160,7 @@ def _try(
     """Train one trial and tell the study how it went; leave it running if asked to stop."""
     from optuna.trial import TrialState
 
-    config = applied(plan.config, {one.path: one.suggest(trial) for one in plan.dimensions})
+    values = {one.path: one.suggest(trial) for one in plan.dimensions}
     folder = context.folder / f"trial-{trial.number}"
 
     def report(step: int) -> None:
@@ -166,6 +168,8 @@ def _try(
 
     told = _Told(trial, plan, context.should_stop, report)
     try:
+        config = applied(plan.config, values)
+        config.check()
         for fold, (train_rows, val_rows) in enumerate(folds):
             told.begin(fold)
             kept = folder / f"fold-{fold}.json"
@@ -176,7 +180,8 @@ def _try(
             if status != "finished":
                 break
             write_atomic(kept, json.dumps(told.end()).encode())
-    except NonFiniteLossError as error:
+    except (ConfigError, NonFiniteLossError) as error:
+        # Values that are good one by one may not go together: the next trial proposes others.
         trial.set_user_attr("error", error.problem)
         study.tell(trial, state=TrialState.FAIL)
     else:

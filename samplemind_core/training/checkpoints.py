@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, field_validator, model_validator
 
 from samplemind_core.config import FeatureConfig, RunConfig, validation_faults
 from samplemind_core.errors import CheckpointError
@@ -51,10 +51,10 @@ class CheckpointInfo(BaseModel):
     format_version: int = FORMAT_VERSION
     class_names: tuple[str, ...]
     config: RunConfig
-    epoch: int
-    metrics: dict[str, float]
+    epoch: Annotated[int, Field(ge=0, lt=2**31)]
+    metrics: dict[str, FiniteFloat]
     dataset: dict[str, Any]
-    num_parameters: int
+    num_parameters: Annotated[int, Field(ge=0, lt=2**63)]
     temperature: float = Field(1.0, gt=0, allow_inf_nan=False)
     calibrated_on: dict[str, Any] = {}
     operating_point: dict[str, Any] = {}
@@ -146,7 +146,7 @@ def read_info(path: Path) -> CheckpointInfo:
     try:
         content = json.loads(metadata[KEY])
         version = content.get("format_version", 0)
-        if version > FORMAT_VERSION:
+        if isinstance(version, int) and version > FORMAT_VERSION:
             raise CheckpointError(
                 f"'{path.name}' has checkpoint format {version}, this version reads up to {FORMAT_VERSION}.",
                 "Use the newer SampleMind that wrote it.",
@@ -155,7 +155,7 @@ def read_info(path: Path) -> CheckpointInfo:
     except ValidationError as error:
         faults = "; ".join(validation_faults(error))
         raise CheckpointError(f"'{path.name}' describes itself wrongly: {faults}.", advice) from error
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"'{path.name}' describes itself wrongly: {error}.", advice) from error
 
 
@@ -199,21 +199,51 @@ def load_model(path: Path, device: str | torch.device = "cpu") -> tuple[AudioCla
     Raises
     ------
     CheckpointError
-        If the file is not usable or its weights do not fit its own description.
+        If the file is not usable, its weights do not fit its own description, or are not all numbers.
     """
+    import torch
+
     from samplemind_core.models import build_model
 
     info = read_info(path)
+    with torch.device("meta"):
+        # What a file says of its network may be untrue: memory is taken for the weights that it holds only.
+        sketch = build_model(info.config.model, len(info.class_names), info.features)
+    if misfits := _misfits(path, sketch):
+        more = f" and {len(misfits) - 3} more" if len(misfits) > 3 else ""
+        raise CheckpointError(
+            f"The weights in '{path.name}' do not fit its network '{info.config.model.name}': "
+            f"{', '.join(misfits[:3])}{more}.",
+            "The file is damaged or was edited; train again or take another checkpoint.",
+        )
+    weights = load_tensors(path, "model.")
+    if not all(bool(torch.isfinite(tensor.float()).all()) for tensor in weights.values()):
+        raise CheckpointError(
+            f"The weights in '{path.name}' are not all numbers: the network diverged, or the file is damaged.",
+            "Take an earlier checkpoint, or train again with a smaller learning rate.",
+        )
     model = build_model(info.config.model, len(info.class_names), info.features)
     model.set_views(info.config.train.tta_views)
-    try:
-        model.load_state_dict(load_tensors(path, "model."))
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"The weights in '{path.name}' do not fit its network '{info.config.model.name}': {error}.",
-            "The file is damaged or was edited; train again or take another checkpoint.",
-        ) from error
+    model.load_state_dict(weights)
     return model.to(device).eval(), info
+
+
+def _misfits(path: Path, model: AudioClassifier) -> list[str]:
+    """Return in words which weights of a file are not those of a network."""
+    from safetensors import safe_open
+
+    wanted = {f"model.{name}": list(tensor.shape) for name, tensor in model.state_dict().items()}
+    with safe_open(path, framework="pt") as file:
+        names = [name for name in file.keys() if name.startswith("model.")]  # noqa: SIM118
+        found = {name: file.get_slice(name).get_shape() for name in names}
+    faults = [f"{name} is missing" for name in wanted.keys() - found.keys()]
+    faults += [f"{name} is unknown" for name in found.keys() - wanted.keys()]
+    faults += [
+        f"{name} has shape {found[name]}, not {shape}"
+        for name, shape in wanted.items()
+        if found.get(name, shape) != shape
+    ]
+    return sorted(faults)
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:

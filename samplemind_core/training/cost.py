@@ -123,7 +123,7 @@ def estimate(cost: Cost, config: RunConfig, *, num_train: int, num_val: int, num
     )
 
 
-def cost_key(config: RunConfig, batch_size: int, num_classes: int, device: str) -> str:
+def cost_key(config: RunConfig, batch_size: int, num_classes: int, device: str, *, several_labels: bool = False) -> str:
     """Return a name for everything that decides what a step costs on this machine, and nothing else."""
     from importlib.metadata import version
 
@@ -133,7 +133,9 @@ def cost_key(config: RunConfig, batch_size: int, num_classes: int, device: str) 
     data["augment"] = {name: bool(value) for name, value in data["augment"].items()}
     data["train"]["batch_size"] = batch_size
     machine = [platform.node(), platform.machine(), os.cpu_count(), os.environ.get("OMP_NUM_THREADS"), version("torch")]
-    text = json.dumps([data, num_classes, device, machine], sort_keys=True)
+    text = json.dumps(
+        [data, num_classes, device, machine, *(["several labels"] if several_labels else [])], sort_keys=True
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
@@ -158,10 +160,12 @@ class CostMeter:
         self._measuring: str | None = None
         self._failures: dict[str, str] = {}
 
-    def ask(self, config: RunConfig, *, num_train: int, num_classes: int, busy: bool = False) -> Answer:
+    def ask(
+        self, config: RunConfig, *, num_train: int, num_classes: int, several_labels: bool = False, busy: bool = False
+    ) -> Answer:
         """Return what a step costs; starts measuring where nobody knows and nothing else is being measured."""
         batch_size = min(config.train.batch_size, num_train)
-        key = cost_key(config, batch_size, num_classes, self._settings.device)
+        key = cost_key(config, batch_size, num_classes, self._settings.device, several_labels=several_labels)
         known = read_cost(self._folder / f"{key}.json")
         if known is not None:
             return known
@@ -174,6 +178,7 @@ class CostMeter:
                     "config": config.model_dump(mode="json"),
                     "batch_size": batch_size,
                     "num_classes": num_classes,
+                    "several_labels": several_labels,
                     "device": self._settings.device,
                 }
                 threading.Thread(target=self._measure, args=(key, request, busy), daemon=True).start()

@@ -1,7 +1,8 @@
 """A few real steps of a run, to know what it will cost: ``python -m samplemind_core.training.cost_probe``.
 
-Reads one JSON object from stdin (``config``, ``batch_size``, ``num_classes``, ``device``) and prints one:
-the fields of :class:`samplemind_core.training.cost.Cost`, or ``{"problem": …}``.
+Reads one JSON object from stdin (``config``, ``batch_size``, ``num_classes``, ``device`` and, where clips have
+several labels, ``several_labels``) and prints one: the fields of :class:`samplemind_core.training.cost.Cost`,
+or ``{"problem": …}``.
 """
 
 from __future__ import annotations
@@ -49,10 +50,11 @@ def measure(request: Mapping[str, Any]) -> Cost:
     rng = np.random.default_rng(0)
     # One clip of noise under another roll for each: what is in them costs nothing, drawing them would.
     noise = rng.uniform(-80, 0, config.features.shape).astype(np.float16)
+    targets = np.arange(total, dtype=np.int64) % num_classes
     log_mel = np.stack([np.roll(noise, row, axis=-1) for row in range(total)])
     data = TrainingData(
         log_mel=log_mel,
-        targets=np.arange(total, dtype=np.int64) % num_classes,
+        targets=np.eye(num_classes, dtype=np.uint8)[targets] if request.get("several_labels") else targets,
         train_rows=np.arange(size),
         val_rows=np.arange(size, total),
         class_names=tuple(str(index) for index in range(num_classes)),

@@ -50,13 +50,17 @@ def import_checkpoint(
         )
     from samplemind_core.training.checkpoints import load_model
 
-    now = time.time()
+    now, shown = time.time(), f"{_stem(file_name)}.safetensors"
     run_id = uuid.uuid4().hex[:12]
     folder = run_folder(settings, run_id)
     path = folder / "checkpoints" / "best.safetensors"
     try:
         write_atomic(path, content)
-        _, info = load_model(path)
+        try:
+            _, info = load_model(path)
+        except CheckpointError as error:
+            # It goes by the name that its owner knows.
+            raise CheckpointError(error.problem.replace(path.name, shown), error.advice) from error
         if not {"val_loss", "val_accuracy"} <= set(info.metrics):
             raise CheckpointError(
                 "This checkpoint was saved before its first epoch ended.", "Choose 'best' or a later one."

@@ -27,7 +27,7 @@ from samplemind_core.audio.waveform_augment import augment_waveforms
 from samplemind_core.audio.window import crop_window
 from samplemind_core.config import AugmentConfig, FeatureConfig, RunConfig, fingerprint
 from samplemind_core.data.cache import clip_waveform, new_cache, open_cache
-from samplemind_core.data.dataset import ClipData
+from samplemind_core.data.dataset import ClipData, no_variants
 from samplemind_core.data.incoming import dataset_folder, storage_errors
 from samplemind_core.errors import DataError
 from samplemind_core.store.records import Clip
@@ -89,10 +89,7 @@ def with_variants(
         return data
     dataset = clips.dataset
     if dataset.kind != "audio":
-        raise DataError(
-            f"Dataset '{dataset.name}' holds ready-made spectrograms; variants are made from sounds.",
-            "Set the number of variants to 0, or import the audio itself.",
-        )
+        raise no_variants(dataset)
     records = {clip.row: clip for clip in store.versions.clips(dataset)}
     taken = [records[int(row)] for row in data.train_rows]
     file = variants_file(root, dataset.id, config, [clip.content_hash for clip in taken])

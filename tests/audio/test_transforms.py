@@ -103,6 +103,17 @@ def test_stretching_moves_what_happens_in_time() -> None:
     assert int(t.time_stretch(click, 2.0)[0].abs().argmax()) == pytest.approx(RATE / 4, abs=600)
 
 
+@pytest.mark.parametrize("length", [1, 100, RATE])
+@pytest.mark.parametrize("rate", [0.25, 4.0])
+def test_short_and_silent_clips_are_stretched_as_far_as_any(length: int, rate: float) -> None:
+    clips = torch.zeros(2, length)
+    clips[1, 0] = 1.0
+    stretched = t.time_stretch(clips, rate)
+    assert stretched.shape == (2, max(1, round(length / rate)))
+    assert torch.isfinite(stretched).all()
+    assert not stretched[0].any()
+
+
 def test_mp3_comes_back_aligned_and_worse_at_lower_rates() -> None:
     noisy = tone() + 0.05 * torch.randn(1, RATE, generator=seeded())
     errors = []

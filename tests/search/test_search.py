@@ -129,6 +129,17 @@ def test_a_trial_that_diverges_is_told_and_the_search_goes_on(space, monkeypatch
     assert done.state == "complete"
 
 
+def test_values_that_do_not_go_together_fail_their_trial_and_not_the_search(space) -> None:
+    # The starter's weights have a width of their own: with any other the run cannot begin.
+    search = space.search("tones", plan("init=random,starter", "lr=1e-3:1e-1:log"), 1, start=False)
+    study = open_study(space.store, search, plan_from(search.plan))
+    study.enqueue_trial({"model.init": "starter", "train.lr": 0.01})
+    work.run_task(context(space, search))
+    (trial,) = space.search_results(search.id).trials
+    assert trial.state == "failed"
+    assert "cannot start from the starter model" in trial.error
+
+
 def test_hopeless_trials_end_early(space) -> None:
     search = space.search("tones", plan(pruner="median"), 12, start=False)
     study = open_study(space.store, search, plan_from(search.plan))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from helpers import Memory, tiny_config, tiny_data
 from safetensors.torch import load_file, save_file
 
+from samplemind_core import models
 from samplemind_core.errors import CheckpointError
 from samplemind_core.training.checkpoints import KEY, load_model, read_info
 from samplemind_core.training.trainer import Trainer
@@ -76,6 +78,9 @@ def test_a_newer_format_is_refused(checkpoint: Path, tmp_path: Path) -> None:
         lambda info: info | {"surprise": 1},
         lambda info: {key: value for key, value in info.items() if key != "config"},
         lambda info: ["not", "a", "mapping"],
+        lambda info: info | {"format_version": "new"},
+        lambda info: info | {"metrics": {"val_loss": math.nan}},
+        lambda info: info | {"epoch": 2**40},
     ],
 )
 def test_a_wrong_description_is_refused(checkpoint: Path, tmp_path: Path, change) -> None:
@@ -87,5 +92,34 @@ def test_weights_that_do_not_fit_are_refused(checkpoint: Path, tmp_path: Path) -
     path = rewritten(
         checkpoint, tmp_path / "wide.safetensors", lambda info: info | {"class_names": ["a", "b", "c", "d"]}
     )
+    with pytest.raises(CheckpointError, match=r"model\.head\.bias has shape \[3\], not \[4\]"):
+        load_model(path)
+
+
+def test_a_file_that_claims_a_huge_network_takes_no_memory_for_it(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build, devices = models.build_model, []
+
+    def watched(*args):
+        model = build(*args)
+        devices.extend(tensor.device.type for tensor in model.parameters())
+        return model
+
+    def claim(info):
+        info["config"]["model"] |= {"width": 8.0, "members": 10}
+        return info
+
+    monkeypatch.setattr(models, "build_model", watched)
     with pytest.raises(CheckpointError, match="do not fit"):
+        load_model(rewritten(checkpoint, tmp_path / "huge.safetensors", claim))
+    assert set(devices) == {"meta"}
+
+
+def test_weights_that_are_no_numbers_are_refused(checkpoint: Path, tmp_path: Path) -> None:
+    tensors = load_file(checkpoint)
+    tensors["model.head.bias"][0] = math.nan
+    path = tmp_path / "nan.safetensors"
+    save_file(tensors, path, metadata={KEY: read_info(checkpoint).model_dump_json()})
+    with pytest.raises(CheckpointError, match="not all numbers"):
         load_model(path)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from samplemind_core.config import build_config
+from samplemind_core.errors import ConfigError
 from samplemind_core.settings import Settings
 from samplemind_core.training import cost as cost_module
 from samplemind_core.training.cost import Cost, CostMeter, ProbeFailedError, cost_key, estimate, run_probe
@@ -32,6 +33,15 @@ def test_a_probe_takes_real_steps_of_that_network() -> None:
     assert found.memory_bytes > 50_000_000
     assert (found.batch_size, found.gpu_memory_bytes) == (8, None)
     assert found.device.startswith("cpu")
+
+
+def test_a_probe_asks_for_labels_as_the_dataset_has_them() -> None:
+    config = tiny_config(loss="asymmetric", monitor="val_map")
+    request = {"config": config.model_dump(mode="json"), "batch_size": 8, "num_classes": 3, "device": "cpu"}
+    with pytest.raises(ConfigError, match="have one"):
+        measure(request)
+    assert measure(request | {"several_labels": True}).step_s > 0
+    assert cost_key(config, 8, 3, "cpu") != cost_key(config, 8, 3, "cpu", several_labels=True)
 
 
 def test_steps_epochs_and_judging_add_up() -> None:

@@ -29,7 +29,7 @@ def test_a_checkpoint_comes_back_as_a_run_of_its_own(workspace, trained) -> None
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"\x80\x04pickle" * 40])
 def test_what_is_no_checkpoint_is_refused(workspace, trained, content) -> None:
     before = sorted((workspace.root / "runs").iterdir())
-    with pytest.raises(CheckpointError):
+    with pytest.raises(CheckpointError, match=r"'x\.safetensors' is not a readable checkpoint"):
         workspace.import_checkpoint(content, "x.safetensors", "tones")
     assert sorted((workspace.root / "runs").iterdir()) == before
     assert [run.id for run in workspace.runs()] == [trained.id]

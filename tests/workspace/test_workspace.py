@@ -8,7 +8,7 @@ import pytest
 import soundfile as sf
 
 from samplemind_core.config import build_config
-from samplemind_core.errors import DataError, NameTakenError, NotFoundError, SampleMindError, StorageError
+from samplemind_core.errors import ConfigError, DataError, NameTakenError, NotFoundError, SampleMindError, StorageError
 from samplemind_core.settings import Settings
 from samplemind_core.workspace import Workspace
 
@@ -81,6 +81,39 @@ def test_names_are_checked(trained: Workspace) -> None:
             trained.submit("demo", build_config("quick", TINY), name=name, start=False)
     with pytest.raises(NotFoundError, match="no dataset"):
         trained.submit("nothing", build_config("quick", TINY), start=False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"tta_views": 8, "duration_s": 0.3}, "8 views need"),
+        ({"name": "tutorial_cnn", "n_mels": 8}, "at least 16 x 16 points, got 8 x"),
+        ({"name": "resnet50"}, "no network 'resnet50'"),
+        ({"gain_db": 25, "top_db": 40}, "gain_db below half of top_db"),
+    ],
+)
+def test_what_ends_every_run_is_refused_before_it_waits_in_a_queue(
+    trained: Workspace, changes: dict, problem: str
+) -> None:
+    before = len(trained.runs())
+    with pytest.raises(ConfigError, match=problem):
+        trained.submit("demo", build_config("quick", TINY | changes), start=False)
+    assert len(trained.runs()) == before
+
+
+def test_ready_made_spectrograms_are_taken_as_they_are_or_the_settings_refused(workspace, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 24), ("validation", 6), ("test", 6)):
+        log_mel = rng.uniform(-80, 0, (count, 128, 87)).astype(np.float32)
+        log_mel[:, 0, 0] = 0.0
+        np.savez(tmp_path / f"{split}.npz", X=log_mel, y=np.arange(count) % 3)
+    workspace.import_dataset(tmp_path, name="ready")
+    for changes, problem in (({"n_mels": 64}, "they have n_mels 128"), ({"variants": 1, "wave_eq_db": 3}, "from sounds")):
+        with pytest.raises(DataError, match=problem):
+            workspace.submit("ready", build_config("quick", changes), start=False)
+    # Every preset but the tutorial's begins at the onset, which these spectrograms do not: they are taken as they are.
+    config = build_config("quick", {"device": "cpu", "width": 0.125, "batch_size": 8})
+    assert len(workspace.find_lr("ready", config, num_steps=10).lrs) > 0
 
 
 def test_a_dataset_in_use_is_not_deleted(trained: Workspace) -> None:

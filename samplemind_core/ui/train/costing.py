@@ -94,7 +94,13 @@ def _ask(dataset: Dataset, config: RunConfig) -> Cost | str:
         return "The dataset has no training samples."
     busy = any(run.status in ACTIVE for run in workspace().runs())
     meter = _meter(workspace().settings)
-    return meter.ask(config, num_train=num_train, num_classes=len(dataset.class_names), busy=busy)
+    return meter.ask(
+        config,
+        num_train=num_train,
+        num_classes=len(dataset.class_names),
+        several_labels=dataset.multi_label,
+        busy=busy,
+    )
 
 
 def _splits(dataset: Dataset) -> dict[str, int]:
