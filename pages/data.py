@@ -60,7 +60,9 @@ def show_dataset(dataset: Dataset) -> None:
     samples, classes = words.plural(dataset.num_clips, "sample"), words.plural(len(dataset.class_names), "class")
     sources = words.plural(workspace().store.datasets.count_sources(dataset.id), "source")
     found = health_of(dataset)
-    health = f"{found.headline}{'' if found.fresh else ' (before the last change)'}" if found else "Not checked yet."
+    health = "Not checked yet." if found is None else found.headline
+    if found is not None and not found.fresh:
+        health = f"{health.removesuffix('.')} (before the last change)."
     st.caption(f"Version {dataset.version} · {samples}{excluded} · {classes} · {sources} · {parts.safe(health)}")
     section = choose_section(SECTIONS)
     with error_boundary():

@@ -199,8 +199,12 @@ function prepareSoon(voice) {
 
 const escape = text => String(text).replace(/[&<>"']/g, sign => `&#${sign.charCodeAt(0)};`);
 
-function rowHtml({ label, details }) {
-  const text = details ? `<span class="sm-label">${escape(label)}</span>${details.map(part => `<span class="sm-detail">${escape(part)}</span>`).join('')}` : '';
+// What does not fit its column is cut, and read in full where the pointer rests.
+const cell = (kind, text) => `<span class="${kind}" title="${escape(text)}">${escape(text)}</span>`;
+
+function rowHtml({ label, details, reason }) {
+  const said = reason ? `<span class="sm-reason">${escape(reason)}</span>` : '';
+  const text = details ? cell('sm-label', label) + details.map(part => cell('sm-detail', part)).join('') + said : '';
   return `<button type="button" class="sm-play"></button>${details ? `<span class="sm-text">${text}</span>` : ''}<canvas></canvas><span class="sm-note" role="status"></span>`;
 }
 

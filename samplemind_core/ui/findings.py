@@ -182,7 +182,10 @@ def _clips(dataset: Dataset, key: str, finding: Finding) -> None:
 def _sound(clip: Clip, finding: Finding) -> Sound:
     assert clip.id is not None
     split = _SPLIT_WORDS.get(clip.split, clip.split)
-    return Sound(clip_url(clip.id), clip.name, (clip.shown_label, split, finding.evidence_of(clip.id) or clip.source))
+    # The reason is what somebody looks for here: it is never cut, and stays on a narrow screen.
+    return Sound(
+        clip_url(clip.id), clip.name, (clip.shown_label, split, clip.source), reason=finding.evidence_of(clip.id)
+    )
 
 
 def _subjects(finding: Finding) -> None:

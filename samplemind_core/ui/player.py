@@ -40,6 +40,8 @@ class Sound:
         What the button says it plays.
     details : tuple of str
         Up to three further columns of a list; what is right of the first disappears on narrow screens.
+    reason : str
+        Why it is in a list: a line of its own below its name, in full on every screen.
     peaks : tuple of float, optional
         Heights of the waveform in [0, 1]; without them they are measured in the browser.
     part_s : (start, end), optional
@@ -51,6 +53,7 @@ class Sound:
     details: tuple[str, ...] = ()
     peaks: tuple[float, ...] | None = None
     part_s: tuple[float, float] | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,5 +84,8 @@ def player(sound: Sound, *, key: str, marks: Sequence[Mark] = ()) -> None:
 
 def player_list(sounds: Sequence[Sound], *, key: str) -> None:
     """Draw a list of samples. A click on a row plays it, space plays and stops, arrows move on."""
-    rows = [{"src": s.src, "label": s.label, "details": s.details, "peaks": s.peaks, "part": s.part_s} for s in sounds]
+    rows = [
+        {"src": s.src, "label": s.label, "details": s.details, "peaks": s.peaks, "part": s.part_s, "reason": s.reason}
+        for s in sounds
+    ]
     _players(key=key, data=json.dumps(rows))
