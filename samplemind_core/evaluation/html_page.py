@@ -88,7 +88,7 @@ figure{margin:0 0 16px;background:#fff;border:1px solid #e3e2ea;border-radius:12
 figcaption{font-weight:600;margin:0 4px 8px}
 table{border-collapse:collapse;width:100%;font-size:14px}
 th,td{text-align:left;padding:6px 12px 6px 0;border-bottom:1px solid #e3e2ea;overflow-wrap:anywhere}
-th{color:#6a6875;font-weight:500}.wide{overflow-x:auto;margin-bottom:16px}
+th{color:#6a6875;font-weight:500;overflow-wrap:normal}td{min-width:6em}.wide{overflow-x:auto;margin-bottom:16px}
 .finding{font-size:18px}.quiet{color:#6a6875}
 .half{display:grid;grid-template-columns:repeat(auto-fit,minmax(320px,1fr));gap:0 16px}
 .half figure{min-width:0;overflow:hidden}

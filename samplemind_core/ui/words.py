@@ -83,6 +83,13 @@ def setting(name: str) -> str:
     return name.replace("_", " ").capitalize()
 
 
+def setting_at(path: str) -> str:
+    """Return a setting's dotted path as a label: ``model.dropout`` becomes ``Network dropout``."""
+    section, _, name = path.rpartition(".")
+    # Width or dropout alone would not say of what; a label of its own ("First weights") does.
+    return f"Network {setting(name).lower()}" if section == "model" and name not in _LABELS else setting(name)
+
+
 _UNITS = {"s": "s", "ms": "ms", "hz": "Hz", "db": "dB", "mb": "MiB", "gib": "GiB"}
 
 

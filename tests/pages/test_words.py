@@ -58,3 +58,14 @@ def test_answers_as_csv_keep_bad_files_and_disarm_formulas():
     assert lines[0] == "file,label,confidence,p_kick,p_snare,p_none,prediction_set,error"
     assert lines[1] == "'=cmd.wav,kick,0.750000,0.750000,0.250000,,,"
     assert lines[2] == 'bad.wav,,,,,,,"It is empty, quite."'
+
+
+def test_a_setting_is_called_what_it_is_of():
+    paths = ("model.dropout", "model.init", "model.members", "train.min_steps", "train.optimizer")
+    assert [words.setting_at(path) for path in paths] == [
+        "Network dropout",
+        "First weights",
+        "Networks side by side",
+        "Least steps",
+        "Optimiser",
+    ]

@@ -12,6 +12,7 @@ from samplemind_core.config import RunConfig, flatten
 from samplemind_core.ui import hints, parts, words
 from samplemind_core.ui.diagnostics.picked import Picked, PickedModel
 from samplemind_core.ui.state import theme, workspace
+from samplemind_core.ui.train.differences import value_words
 
 if TYPE_CHECKING:
     from samplemind_core.evaluation.cost import Latency
@@ -168,7 +169,7 @@ def settings_that_differ(models: tuple[PickedModel, ...]) -> None:
     """Draw the settings that not all of the models were trained with."""
     configs = [flatten(RunConfig.model_validate(model.run.config)) for model in models if model.run is not None]
     different = {
-        name: " → ".join(str(config[name]) for config in configs)
+        words.setting_at(name): " → ".join(value_words(config[name]) for config in configs)
         for name in configs[0]
         if len({str(config[name]) for config in configs}) > 1
     }

@@ -38,7 +38,7 @@ def settings_map(picked: Sequence[RunSummary], shown: Sequence[RunSummary]) -> N
         columns = differing_settings(ended)
         groups = moving_together(columns)
         chosen = _choose(groups, columns, place)
-        titles = {path: _title(path) for path in columns}
+        titles = {path: words.setting_at(path) for path in columns}
         values = [_value(one, result) for one in ended]
         chart = parallel_figure(
             {titles[path]: columns[path] for path in chosen}, (_RESULTS[result][1], values), theme(),
@@ -86,7 +86,7 @@ def _choose(groups: Mapping[str, Sequence[str]], columns: Mapping[str, Sequence[
     with place, st.popover("Settings", icon=":material/tune:"):
         return st.multiselect(
             "Settings", [*groups, *(path for path in columns if path not in groups)], default=first,
-            format_func=_title, max_selections=MAX_SETTINGS, placeholder="Choose settings",
+            format_func=words.setting_at, max_selections=MAX_SETTINGS, placeholder="Choose settings",
             key=f"runs-settings-{'-'.join(first)}", label_visibility="collapsed",
         )  # fmt: skip
 
@@ -96,8 +96,3 @@ def _value(one: RunSummary, result: str) -> float | None:
         return one.best_val_loss
     share = one.best_val_accuracy if result == "accuracy" else one.test_accuracy
     return None if share is None else 100 * share
-
-
-def _title(path: str) -> str:
-    section, _, name = path.rpartition(".")
-    return words.setting(name) if section != "model" or name == "name" else f"Network {words.setting(name).lower()}"
