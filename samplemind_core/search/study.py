@@ -27,7 +27,7 @@ OBJECTIVES: dict[Objective, str] = {
 """What a search can make better, in words; all of it is measured on validation clips."""
 PRUNERS: tuple[Pruner, ...] = ("median", "hyperband", "none")
 MIN_FOR_IMPORTANCE = 10
-"""Complete trials below which nothing is said of what mattered: the best tenth of them is compared."""
+"""Complete trials below which nothing is said of what mattered: the best quarter of them is compared."""
 
 
 @dataclass(frozen=True)

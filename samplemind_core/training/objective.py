@@ -121,7 +121,7 @@ class OneLabel:
             [health.point_from(epoch.as_dict()) for epoch in epochs],
             num_probe=num_probe,
             num_val=len(val_targets),
-            class_shares=(torch.bincount(val_targets) / len(val_targets)).tolist(),
+            class_shares=(torch.bincount(val_targets, minlength=len(class_names)) / len(val_targets)).tolist(),
             total_epochs=config.train.epochs,
             twin_share=twin_share,
             config=config,

@@ -390,6 +390,9 @@ class Trainer:
         """Write ``last.safetensors``: everything that going on needs."""
         if self.group.rank:
             return
+        if not all(bool(weight.isfinite().all()) for weight in self.model.parameters()):
+            # The loss before the latest step was a number, its slope was not: the checkpoint before it stays.
+            raise self._not_finite(float("nan"), self.step, self._lr_at(max(0, self.step - 1)))
         tensors, values = optimizer_tensors(self.optimizer)
         tensors |= {f"model.{name}": tensor for name, tensor in self.evaluated.state_dict().items()}
         if self.evaluated is not self.model:

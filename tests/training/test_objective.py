@@ -32,6 +32,16 @@ def test_the_loss_fits_the_dataset():
         objective_for(TrainConfig(loss="bce"), one, 3)
 
 
+def test_guessing_is_among_all_classes_even_where_validation_lacks_some():
+    config = build_config("quick", {"epochs": 4})
+    names = ("clap", "kick", "snare")
+    health = {"probe_loss": 3.0, "probe_accuracy": 0.2, "val_loss_se": 0.1}
+    epochs = [Epoch(n, 3.0, 3.0, 0.2, 0.2, 1e-3, 1.0, 1.0, health, (0.2, None, None)) for n in range(1, 5)]
+    found = OneLabel().verdict(epochs, torch.zeros(20, dtype=torch.int64), 20, names, config)
+    assert found.verdict == "diverging"
+    assert "guessing at random would give 1.10" in found.reason  # ln 3
+
+
 def test_binary_cross_entropy_is_how_unlikely_the_set_of_labels_is():
     probs = torch.sigmoid(LOGITS)
     likely = torch.where(TARGETS > 0, probs, 1 - probs).prod(1)

@@ -192,6 +192,29 @@ def test_a_non_finite_loss_stops_before_the_weights_are_touched(tmp_path: Path) 
         assert torch.equal(value, before[-1][name])
 
 
+def test_weights_that_a_slope_has_thrown_off_are_never_saved(tmp_path: Path) -> None:
+    config = tiny_config(epochs=3)
+    data = tiny_data(config)
+    stop = Memory(lambda memory: len(memory.progress) == 3)
+    trainer = Trainer(config, data, tmp_path, stop)
+    trainer.fit()
+    whole = (tmp_path / "last.safetensors").read_bytes()
+
+    # The loss of the next step is a number, its gradient is not, and then somebody asks the run to stop.
+    again = Trainer(config, data, tmp_path, Memory(lambda memory: len(memory.progress) == 1))
+    again.restore(tmp_path / "last.safetensors")
+    step = again.optimizer.step
+
+    def thrown_off() -> None:
+        step()
+        torch.nn.init.constant_(again.model.head.weight, math.nan)
+
+    again.optimizer.step = thrown_off
+    with pytest.raises(NonFiniteLossError, match="became nan in epoch 1, step 5"):
+        again.fit()
+    assert (tmp_path / "last.safetensors").read_bytes() == whole
+
+
 def test_early_stopping_ends_a_run_that_no_longer_improves(tmp_path: Path) -> None:
     config = tiny_config(
         "tutorial", n_mels=32, epochs=30, lr=1e-12, early_stopping_patience=2, early_stopping_after=4, dropout=0

@@ -31,8 +31,8 @@ SMOOTHING = {"Off": 0.0, "Light": 0.6, "Strong": 0.85}
 def run_view(runs: list[Run]) -> None:
     """Draw the run that the address names, the one that is going or the newest.
 
-    Nothing here runs on a clock while a run trains: the browser follows it, and asks for the page anew when
-    its status or its verdict changes.
+    The browser follows a run that trains, and asks for the page anew when its status or its verdict changes;
+    on a clock are only the facts at the end, every 15 seconds.
     """
     undo_bar()
     head = st.container()
