@@ -104,6 +104,17 @@ def posts(num_axes: int, theme: Theme) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def decades(lowest: float, highest: float) -> dict[str, Any]:
+    """Return the ticks of a logarithmic axis: powers of ten, and its ends where it holds fewer than two of them.
+
+    Plotly draws a tick beyond the axis's end above its title.
+    """
+    low, high = math.log10(lowest), math.log10(highest)
+    powers = [float(power) for power in range(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1)]
+    places = powers if len(powers) > 1 else sorted({low, *powers, high})
+    return {"tickvals": places, "ticktext": [f"{float(f'{10**place:.2g}'):g}" for place in places]}
+
+
 def _axis(name: str, values: list[Any]) -> dict[str, Any]:
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
         return {"label": safe(name, 20), **_numbers([float(value) for value in values])}
@@ -130,8 +141,7 @@ def _numbers(values: list[float]) -> dict[str, Any]:
         return {"values": drawn, **few}
     if not log:
         return {"values": drawn, **_range(values)}
-    powers = range(math.floor(math.log10(lowest)), math.ceil(math.log10(highest)) + 1)
-    return {"values": drawn, "tickvals": list(powers), "ticktext": [f"{10.0**power:g}" for power in powers]}
+    return {"values": drawn, **decades(lowest, highest)}
 
 
 def _range(values: list[float]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import plotly.graph_objects as go
 
-from samplemind_core.charts.parallel import posts
+from samplemind_core.charts.parallel import decades, posts
 from samplemind_core.charts.style import (
     LABEL_SIZE_PX,
     Theme,
@@ -66,15 +66,31 @@ def best_so_far_figure(trials: Sequence[TrialLike], title: str, *, minimise: boo
     for trial in done:
         assert trial.value is not None
         best.append(trial.value if not best else min(best[-1], trial.value) if minimise else max(best[-1], trial.value))
+    # A trial that diverged, or ended early, would squeeze all others into a line: what lies outside is drawn as a small
+    # triangle at the edge that it left by.
+    values = sorted(scale * (trial.value or 0.0) for trial in done)
+    low, high = values[0], values[-1]
+    if minimise:
+        high = min(high, values[len(values) // 2] + 3 * (values[len(values) // 2] - low) + 1e-3)
+    pad = 0.08 * (high - low) or 0.05 * abs(high) or 0.01
+    bottom, top = low - pad, high + pad
+    # The legend shows the symbol of the first.
+    pruned.sort(key=lambda trial: not bottom <= scale * (trial.value or 0.0) <= top)
     ends = [*(trial.number + 1 for trial in done), max(len(trials), done[-1].number + 1)]
     traces = [
         go.Scatter(
             x=[trial.number + 1 for trial in shown],
-            y=[scale * (trial.value or 0.0) for trial in shown],
+            y=[min(max(scale * (trial.value or 0.0), bottom), top) for trial in shown],
+            customdata=[scale * (trial.value or 0.0) for trial in shown],
             mode="markers",
             name=name,
-            marker={"color": color, "size": size, "symbol": symbol},
-            hovertemplate=f"Trial %{{x}}, {name}: %{{y:.4g}}<extra></extra>",
+            marker={
+                "color": color,
+                "size": size,
+                "symbol": [_symbol(scale * (trial.value or 0.0), bottom, top, symbol) for trial in shown],
+            },
+            cliponaxis=False,
+            hovertemplate=f"Trial %{{x}}, {name}: %{{customdata:.4g}}<extra></extra>",
         )
         for shown, name, color, size, symbol in (
             (done, "completed", mix(colors.accent, colors.background, 0.35), 8, "circle"),
@@ -88,18 +104,12 @@ def best_so_far_figure(trials: Sequence[TrialLike], title: str, *, minimise: boo
             line={"color": colors.accent, "width": 2, "shape": "hv"}, hoverinfo="skip",
         )
     )  # fmt: skip
-    # A trial that diverged would squeeze all others into a line.
-    values = sorted(scale * (trial.value or 0.0) for trial in done)
-    low, high = values[0], values[-1]
-    if minimise:
-        high = min(high, values[len(values) // 2] + 3 * (values[len(values) // 2] - low) + 1e-3)
-    pad = 0.08 * (high - low) or 0.05 * abs(high) or 0.01
     return figure(
         traces,
         theme,
         f"{title} by trial, {plural(len(trials), 'trial')}; the best so far is {scale * best[-1]:.4g}.",
         xaxis=axis(theme, "Trial", tick0=0, dtick=max(1, math.ceil(len(trials) / 10)), rangemode="tozero"),
-        yaxis=axis(theme, title if minimise else f"{title} (%)", range=[low - pad, high + pad]),
+        yaxis=axis(theme, title if minimise else f"{title} (%)", range=[bottom, top]),
         hovermode="closest",
         showlegend=True,
         margin={"l": 8, "r": 12, "t": 36, "b": 8},
@@ -130,9 +140,10 @@ def trials_figure(
     axes = [_axis(labels[path], [trial.settings.get(path) for trial in done]) for path in list(labels)[:MAX_AXES]]
     # The worst of a search can be worse by far: colours are for telling the good ones apart.
     ranked = sorted(values, reverse=not minimise)
-    good, poor = ranked[0], ranked[max(1, len(ranked) * 3 // 4) - 1]
+    good, poor = ranked[0], ranked[max(1, len(ranked) * 3 // 4 - 1)]
     if good == poor:
-        poor = good + (1e-9 if minimise else -1e-9)
+        # Wide enough for the single precision of the graphics card, which draws no line at all otherwise.
+        poor = good + (1 if minimise else -1) * max(1e-3 * abs(good), 1e-6)
     faint = mix(colors.background, colors.muted, 0.45)
     trace = go.Parcoords(
         line={
@@ -198,12 +209,10 @@ def _axis(label: str, values: Sequence[Any]) -> dict[str, Any]:
         numbers = [float(value) for value in values]
         low, high = min(numbers), max(numbers)
         if low > 0 and high / low >= 20:
-            decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
             return {
                 "label": safe(label, 22),
                 "values": [math.log10(value) for value in numbers],
-                "tickvals": list(decades),
-                "ticktext": [f"{10.0**power:g}" for power in decades],
+                **decades(low, high),
                 "range": [math.log10(low), math.log10(high)],
             }
         if len(set(numbers)) > 6 or low == high or not all(number.is_integer() for number in numbers):
@@ -216,6 +225,10 @@ def _axis(label: str, values: Sequence[Any]) -> dict[str, Any]:
         "tickvals": list(range(len(known))),
         "ticktext": known,
     }
+
+
+def _symbol(value: float, bottom: float, top: float, inside: str) -> str:
+    return "triangle-down-open" if value < bottom else "triangle-up-open" if value > top else inside
 
 
 def _word(value: Any) -> str:

@@ -32,7 +32,11 @@ def test_the_best_so_far_only_gets_better(minimise: bool, best: list[float]) -> 
     assert list(line.x) == [1, 2, 4, 5]
     assert list(figure.data[1].x) == [3]  # ended early
     assert "5 trials" in figure.layout.meta["alt"]
-    assert figure.layout.yaxis.range[1] < 200  # one that diverged does not squeeze the others
+    assert figure.layout.yaxis.range[1] < 200  # one that diverged does not squeeze the others, and is seen at the edge
+    if minimise:
+        assert list(figure.data[1].y) == [figure.layout.yaxis.range[1]]
+        assert list(figure.data[1].marker.symbol) == ["triangle-up-open"]
+        assert list(figure.data[1].customdata) == [700.0]
 
 
 def test_axes_of_trials_are_numbers_decades_or_choices() -> None:
@@ -47,6 +51,16 @@ def test_axes_of_trials_are_numbers_decades_or_choices() -> None:
     assert [post.x0 for post in figure.layout.shapes] == pytest.approx([0, 1 / 3, 2 / 3, 1])
     close = trials_figure([trial(0, 0.9, lr=0.004), trial(1, 0.8, lr=0.0125)], {"lr": "Rate"}, "Loss", minimise=True)
     assert close.data[0].dimensions[0].ticktext is None  # numbers, not names of numbers
+
+
+def test_ticks_stay_on_their_axis_and_lines_are_drawn_for_two_trials() -> None:
+    two = [trial(0, 0.52, lr=0.003), trial(1, 0.57, lr=0.0663)]
+    figure = trials_figure(two, {"lr": "Rate"}, "Accuracy", minimise=False)
+    rate, _ = figure.data[0].dimensions
+    assert list(rate.ticktext) == ["0.003", "0.01", "0.066"]
+    assert all(rate.range[0] <= place <= rate.range[1] for place in rate.tickvals)
+    line = figure.data[0].line
+    assert line.cmax - line.cmin == pytest.approx(5)  # a scale without width draws no line
 
 
 def test_without_trials_a_figure_says_so() -> None:

@@ -103,4 +103,4 @@ def test_several_labels_are_searched_by_mean_average_precision(visit, space):
         ("Where the search started", "50.0 %"),
     ]
     assert any("mean average precision, validation split" in item.value for item in app.caption)
-    assert app.dataframe[0].value["Mean average precision"].tolist() == [0.625, 0.5]
+    assert app.dataframe[0].value["Mean average precision"].tolist() == [62.5, 50.0]

@@ -199,18 +199,22 @@ def _scores(folds: Folds) -> tuple[str, ...]:
 
 
 def _table(folds: Folds, *, key: str) -> None:
-    share = st.column_config.NumberColumn(format="percent")
+    share = st.column_config.NumberColumn(format="%.1f %%")
     st.dataframe(
         {
             "Fold": [fold.name for fold in folds],
             "Samples": [fold.num_clips for fold in folds],
-            **{_SCORE_WORDS[score]: [getattr(fold, score) for fold in folds] for score in _scores(folds)},
+            **{_SCORE_WORDS[score]: [_percent(getattr(fold, score)) for fold in folds] for score in _scores(folds)},
         },
         hide_index=True,
         column_config={_SCORE_WORDS[score]: share for score in _scores(folds)},
         key=key,
         alt="Scores by fold",
     )
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
 
 
 def _csv(folds: Folds) -> str:

@@ -188,7 +188,8 @@ def _found(search_id: str) -> None:
                 living_figure(
                     importance_figure(found.importance, labels, theme()), key=f"search-importance-{search.id}"
                 )
-        _table(found, title, labels)
+        if found.trials:
+            _table(found, title, labels)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -240,13 +241,13 @@ def _table(found: Found, title: str, labels: dict[str, str]) -> None:
             "State": [
                 "best" if best is not None and trial.number == best.number else _STATES[trial.state] for trial in rows
             ],
-            title: [trial.value for trial in rows],
+            title: [None if trial.value is None else 100 * trial.value if share else trial.value for trial in rows],
             **{label: [_short(trial.settings.get(path)) for trial in rows] for path, label in labels.items()},
             "Time": [words.duration(trial.seconds) for trial in rows],
             "Note": [trial.error or "" for trial in rows],
         },
         hide_index=True,
-        column_config={title: st.column_config.NumberColumn(format="percent" if share else "%.4f")},
+        column_config={title: st.column_config.NumberColumn(format="%.1f %%" if share else "%.4f")},
         key="search-table",
         alt="Trials and their settings",
     )
@@ -257,4 +258,8 @@ def _value(trial: TrialResult, found: Found) -> str:
 
 
 def _short(value: object) -> str:
-    return "" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return "" if value is None else str(value)
+    text = f"{value:.3g}"
+    # Rates are read beside the fields of the form, which write no powers of ten.
+    return text if "e" not in text or abs(value) < 1e-9 else f"{float(text):.12f}".rstrip("0").rstrip(".")
