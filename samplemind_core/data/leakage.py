@@ -9,6 +9,7 @@ and A. H. Welsh, "Bootstrapping clustered data", J. R. Stat. Soc. B 69, 2007).
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -108,6 +109,8 @@ def measure_leakage(
         reason = "There are too few sources for an honest split to compare with."
     elif len(np.unique(groups)) == len(clips):
         reason = "No two clips share a source or a sound, so a random split is as honest as any."
+    elif not any(clip.labels for clip in clips) and max(Counter(clip.label for clip in clips).values()) < 2:
+        reason = "No class has two clips to compare splits by."
     elif any(clip.labels for clip in clips):
         baseline = f"{BASELINE}, with an answer for each label"
         rows = _part(groups, seed)
@@ -176,12 +179,13 @@ def _cross_validated(
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     right = np.zeros(len(labels), dtype=np.bool_)
+    most = min(_FOLDS, int(np.bincount(labels).max()))  # some class has to be in every fold
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # classes with fewer members than folds: known and fine
         if groups is None:
-            split = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed).split(features, labels)
+            split = StratifiedKFold(most, shuffle=True, random_state=seed).split(features, labels)
         else:
-            count = min(_FOLDS, int(groups.max()) + 1)
+            count = min(most, int(groups.max()) + 1)
             split = StratifiedGroupKFold(count, shuffle=True, random_state=seed).split(features, labels, groups)
         for train, test in split:
             if len(test):

@@ -90,7 +90,8 @@ def assign_folds(
     Raises
     ------
     DataError
-        If there are fewer than three groups, since one fold tests and one chooses the epoch.
+        If there are fewer than three groups, or than three clips of every class, since one fold tests and one
+        chooses the epoch.
     """
     num_groups = len(np.unique(groups))
     if num_groups < 3 or num_folds < 3:
@@ -107,7 +108,13 @@ def assign_folds(
         return deal_folds(labels, group_of, min(num_folds, num_groups), np.random.default_rng(seed))
     from sklearn.model_selection import StratifiedGroupKFold
 
-    dealer = StratifiedGroupKFold(min(num_folds, num_groups), shuffle=True, random_state=seed)
+    most = int(np.unique(targets, return_counts=True)[1].max())  # some class has to be in every fold
+    if most < 3:
+        raise DataError(
+            f"Cross-validation needs a class of at least three clips, the largest has {most}.",
+            "Import more clips of each class.",
+        )
+    dealer = StratifiedGroupKFold(min(num_folds, num_groups, most), shuffle=True, random_state=seed)
     folds = np.zeros(len(targets), dtype=np.int64)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a class of fewer clips than folds is missing in some, which is as it must be

@@ -202,7 +202,8 @@ class Datasets:
         with self._db.write() as session:
             used = session.scalar(select(func.count()).select_from(RunRow).where(RunRow.dataset_id == dataset_id))
             if used:
-                raise NameTakenError(f"{used} runs were trained on this dataset.", "Delete those runs first.")
+                what = "1 run belongs" if used == 1 else f"{used:,} runs belong"
+                raise NameTakenError(f"{what} to this dataset.", "Delete what was trained on it first.")
             row = session.get(DatasetRow, dataset_id)
             if row is not None:
                 session.delete(row)

@@ -76,6 +76,15 @@ def test_too_few_sources_are_said() -> None:
     assert "too few sources for an honest split" in found.sentence
 
 
+@pytest.mark.parametrize("per_class", [1, 2, 3, 4])
+def test_fewer_clips_a_class_than_folds_are_no_fault(per_class: int) -> None:
+    # Two classes of a pack each: what a fold leaves out may be all there is of a class.
+    clips = [clip(number, f"class{number // per_class}", f"pack{number % 4}") for number in range(4 * per_class)]
+    clips.append(clip(99, "class0", "pack0", digest="h0"))
+    found = measure_leakage(clips[: -1 if per_class > 1 else None], [], np.eye(len(clips), dtype=np.float32))
+    assert found.sentence
+
+
 def test_summaries_do_not_depend_on_the_batch() -> None:
     log_mel = np.random.default_rng(0).uniform(-80, 0, (600, 1, 32, 20)).astype(np.float16)
     rows = np.array([599, 3, 512])

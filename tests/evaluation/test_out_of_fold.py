@@ -35,6 +35,13 @@ def test_folds_keep_sources_whole_and_classes_spread() -> None:
 def test_two_sources_are_too_few() -> None:
     with pytest.raises(DataError, match="at least three sources"):
         assign_folds(np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1]))
+    with pytest.raises(DataError, match="at least three clips"):
+        assign_folds(np.array([0, 1, 0, 1]), np.arange(4))
+
+
+def test_few_clips_are_dealt_into_fewer_folds() -> None:
+    folds = assign_folds(np.array([0, 1, 0, 1, 0, 1]), np.arange(6), 5)
+    assert sorted(folds.tolist()) == [0, 0, 1, 1, 2, 2]
 
 
 def test_references() -> None:
