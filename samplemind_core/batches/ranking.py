@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from samplemind_core.batches.work import audio_folder, batch_folder
+from samplemind_core.batches.work import answer_file, batch_folder
 from samplemind_core.errors import ConfigError
 from samplemind_core.files import make_folder, write_atomic
 from samplemind_core.inference.table import NONE
@@ -157,14 +157,14 @@ def _embed(
     import torch
 
     classifier = workspace.classifier(batch.options["ref"])
-    root = audio_folder(workspace.root, batch)
     heard: list[Answer] = []
     parts: list[NDArray[np.float64]] = []
     for start in range(0, len(pool), _BLOCK):
         block = pool[start : start + _BLOCK]
         if progress is not None:
             progress(start, len(pool), "Comparing the files")
-        results = classifier.predict([root / (answer.file or "") for answer in block], keep_signals=True)
+        paths = [answer_file(workspace.root, batch, answer.file or "") for answer in block]
+        results = classifier.predict(paths, keep_signals=True)
         good = [(answer, result.log_mel) for answer, result in zip(block, results, strict=True) if result.error is None]
         if not good:
             continue
@@ -179,7 +179,7 @@ def _embed(
 def _hash(workspace: Workspace, batch: Batch, answer: Answer) -> str | None:
     """Return the hash that a correction of this file has; None if it is gone."""
     try:
-        content = (audio_folder(workspace.root, batch) / (answer.file or "")).read_bytes()
+        content = answer_file(workspace.root, batch, answer.file or "").read_bytes()
     except OSError:
         return None
     return hashlib.sha256(content).hexdigest()

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from samplemind_core.audio.decode import AUDIO_SUFFIXES, decode
-from samplemind_core.batches.work import audio_folder
+from samplemind_core.batches.work import answer_file, audio_folder
 from samplemind_core.config import FeatureConfig, RunConfig
 from samplemind_core.data.editing import NewClip
 from samplemind_core.data.sources import label_fault
@@ -129,7 +129,7 @@ def answer_audio(workspace: Workspace, answer: Answer) -> Path:
     """Return the file of an answer; raise :class:`NotFoundError` where it is gone or was not kept."""
     batch = workspace.store.answers.batch(answer.batch_id or "")
     root = audio_folder(workspace.root, batch).resolve()
-    path = (root / (answer.file or "")).resolve()
+    path = answer_file(workspace.root, batch, answer.file or "").resolve()
     if answer.file is None or not path.is_relative_to(root) or not path.is_file():
         raise NotFoundError(f"'{answer.name}' is no longer there.", "Drop it once more.")
     return path

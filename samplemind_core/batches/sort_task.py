@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from samplemind_core.batches.work import audio_folder, batch_folder
+from samplemind_core.batches.work import answer_file, audio_folder, batch_folder
 from samplemind_core.errors import DataError
 from samplemind_core.files import make_folder, storage_error, write_atomic
 from samplemind_core.inference.classifier import Result
@@ -82,7 +82,7 @@ def plan(
         target,
         pattern=pattern,
         min_confidence=min_confidence,
-        sources=lambda result: root / result.name,
+        sources=lambda result: answer_file(workspace.root, batch, result.name),
         journal=journal,
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import time
 import uuid
@@ -48,6 +49,15 @@ def batch_folder(root: Path, batch_id: str) -> Path:
 def audio_folder(root: Path, batch: Batch) -> Path:
     """Return the folder that the ``file`` of a batch's answers starts from."""
     return Path(batch.origin) if batch.kind == "folder" else batch_folder(root, batch.id) / "audio"
+
+
+def answer_file(root: Path, batch: Batch, file: str) -> Path:
+    """Return the path that the ``file`` of an answer stands for, where bytes that are no text are escapes."""
+    path = audio_folder(root, batch) / file
+    if "\\x" in file and not path.exists():
+        raw = re.sub(rb"\\x([0-9a-f]{2})", lambda found: bytes.fromhex(found[1].decode()), file.encode())
+        path = audio_folder(root, batch) / os.fsdecode(raw)
+    return path
 
 
 def checkpoint_facts(run: Run, checkpoint: Checkpoint, dataset: str) -> dict[str, Any]:
@@ -136,7 +146,7 @@ def delete_batch(workspace: Workspace, batch_id: str) -> None:
 def run(context: TaskContext) -> dict[str, Any]:
     """Do a task of the kind ``classify``: list the files, then hear those that have no answer yet."""
     workspace = context.workspace
-    batch = workspace.store.answers.batch(context.params["batch"])
+    batch = _by_one_network(workspace, workspace.store.answers.batch(context.params["batch"]))
     classifier = workspace.classifier(batch.options["ref"])
     if batch.kind == "archive":
         _unpack(context, batch_folder(workspace.root, batch.id), batch.origin)
@@ -153,6 +163,29 @@ def run(context: TaskContext) -> dict[str, Any]:
     answer_all(context, batch, classifier, root, listing, total)
     summary = workspace.store.answers.summary(batch.id)
     return {"batch": batch.id, "files": summary.num_answers, "failed": summary.num_failed}
+
+
+def _by_one_network(workspace: Workspace, batch: Batch) -> Batch:
+    """Return the batch with the checkpoint that answers: the best of a run that went on is another one by now.
+
+    Raises
+    ------
+    DataError
+        If files were answered by the one before.
+    """
+    run, checkpoint = workspace.resolve(batch.options["ref"])
+    before = batch.checkpoint.get("epoch")
+    if checkpoint.epoch == before:
+        return batch
+    if workspace.store.answers.count(batch.id):
+        raise DataError(
+            f"The first files were answered by epoch {before} of run '{run.name}', whose {checkpoint.kind} checkpoint "
+            f"is epoch {checkpoint.epoch} by now.",
+            "Classify them anew, so that one network answers for all.",
+        )
+    facts = checkpoint_facts(run, checkpoint, str(batch.checkpoint.get("dataset", "")))
+    workspace.store.answers.describe(batch.id, checkpoint=facts)
+    return workspace.store.answers.batch(batch.id)
 
 
 def answer_all(
@@ -177,8 +210,8 @@ def answer_of(result: Result, position: int, file: str) -> Answer:
     """Return what is kept of a result: everything but its signals."""
     return Answer(
         position=position,
-        name=Path(file).name,
-        file=file,
+        name=Path(text_of(file)).name,
+        file=text_of(file),
         label=None if result.is_none else result.label,
         confidence=result.confidence,
         set_size=len(result.prediction_set) if result.none is not None else None,

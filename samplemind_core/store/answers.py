@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Integer, cast, delete, func, insert, or_, select, update
 
@@ -101,9 +101,17 @@ class Answers:
                 raise NotFoundError(f"There is no batch '{batch_id}'.", "It may have been deleted.")
             return _batch(row)
 
-    def describe(self, batch_id: str, *, num_files: int | None = None, task_id: str | None = None) -> None:
+    def describe(
+        self,
+        batch_id: str,
+        *,
+        num_files: int | None = None,
+        task_id: str | None = None,
+        checkpoint: dict[str, Any] | None = None,
+    ) -> None:
         """Record what became known after a batch was stored."""
-        values = {name: value for name, value in (("num_files", num_files), ("task_id", task_id)) if value is not None}
+        known = {"num_files": num_files, "task_id": task_id, "checkpoint": checkpoint}
+        values = storable({name: value for name, value in known.items() if value is not None})
         if values:
             with self._db.write() as session:
                 session.execute(update(BatchRow).where(BatchRow.id == batch_id).values(**values))

@@ -6,6 +6,7 @@ import os
 import shutil
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,12 @@ import pytest
 import soundfile as sf
 
 from samplemind_core.batches import work as batches
+from samplemind_core.batches.review import answer_audio
+from samplemind_core.batches.sort_task import plan
 from samplemind_core.batches.work import delete_batch, submit_batch
 from samplemind_core.config import build_config
 from samplemind_core.errors import NotFoundError
+from samplemind_core.store import Answer
 from samplemind_core.tasks import jobs
 from samplemind_core.workers import identity
 from samplemind_core.workspace import Workspace
@@ -128,6 +132,34 @@ def test_an_archive_is_unpacked_beside_the_batch(trained: Workspace, pack: Path,
     assert not own.exists()
     with pytest.raises(NotFoundError):
         trained.store.answers.batch(batch.id)
+
+
+def test_a_name_that_is_no_text_is_found_again(trained: Workspace, pack: Path, tmp_path: Path) -> None:
+    odd = tmp_path / "odd"
+    odd.mkdir()
+    shutil.copy(pack / "0.wav", os.fsencode(odd) + b"/kick\xff.wav")
+    batch = submit_batch(trained, "r", kind="folder", origin=str(odd))
+    work(trained)
+    (answer,) = trained.store.answers.page(batch.id)
+    assert (answer.file, answer.error) == ("kick\\xff.wav", None)
+    assert os.fsencode(answer_audio(trained, answer)).endswith(b"kick\xff.wav")
+    (copy,) = plan(trained, batch, None).copies
+    assert copy.target.endswith("/kick_.wav")
+
+
+def test_one_network_answers_for_all_files(trained: Workspace, pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = submit_batch(trained, "r", kind="folder", origin=str(pack))
+    run, checkpoint = trained.resolve("r:best")
+    later = replace(checkpoint, epoch=7)
+    with monkeypatch.context() as patch:  # the run went on while the batch waited
+        patch.setattr(trained, "resolve", lambda _ref: (run, later))
+        patch.setattr(batches, "answer_all", lambda *_: None)
+        work(trained)
+    assert trained.store.answers.batch(batch.id).checkpoint["epoch"] == 7
+    trained.store.answers.append(batch.id, [Answer(0, "0.wav", "0.wav")])
+    task = trained.tasks.submit("classify", "again", {"batch": batch.id})
+    work(trained)
+    assert "epoch 7 of run 'r'" in (trained.tasks.get(task.id).error or {})["problem"]
 
 
 def test_deleting_a_batch_leaves_the_folder_it_heard(trained: Workspace, pack: Path) -> None:
