@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
-from samplemind_core.cli import main
+import sys
 
-main()
+try:
+    from samplemind_core.cli import main  # takes a moment, in which somebody may think better of it
+
+    main()
+except KeyboardInterrupt:
+    sys.exit(130)

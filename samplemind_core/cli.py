@@ -7,7 +7,9 @@ line where there are many. The exit code is 0 only when what was asked for was d
 from __future__ import annotations
 
 import csv
+import errno
 import io
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -441,7 +443,14 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a file name need not be text in the terminal's encoding
             stream.reconfigure(errors="backslashreplace")
-    app()
+    try:
+        app()
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO) or error.filename is not None:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what still waits to be written has nowhere to go
+        print(f"Error: The answer could not be written: {error.strerror}.", file=sys.stderr)
+        sys.exit(1)
 
 
 # -- training ------------------------------------------------------------------------------------

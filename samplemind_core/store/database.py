@@ -13,7 +13,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
-from samplemind_core.errors import StoreError
+from samplemind_core.errors import StorageError, StoreError
 from samplemind_core.files import make_folder
 
 HEAD = "0009"
@@ -35,7 +35,7 @@ class Database:
     StoreError
         If the URL is not usable, the database cannot be reached, or was written by a newer version.
     StorageError
-        If the folder of an SQLite database cannot be made.
+        If the folder of an SQLite database cannot be made or written.
     """
 
     def __init__(self, url: str) -> None:
@@ -126,14 +126,23 @@ class Database:
         if not file or file == ":memory:":
             yield
             return
+        lock = FileLock(f"{file}.migrate.lock", timeout=MIGRATION_TIMEOUT_S)
         try:
-            with FileLock(f"{file}.migrate.lock", timeout=MIGRATION_TIMEOUT_S):
-                yield
+            lock.acquire()
         except Timeout:
             raise StoreError(
                 f"Another process has been preparing the database for {MIGRATION_TIMEOUT_S:.0f} seconds.",
                 "End it and try again.",
             ) from None
+        except OSError as error:
+            raise StorageError(
+                f"The folder of the database cannot be written: {error.strerror or error} ({Path(file).parent}).",
+                "Check its rights, or choose another one with SAMPLEMIND_WORKSPACE.",
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
 
 def _engine(url: str) -> Engine:

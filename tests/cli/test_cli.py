@@ -515,6 +515,15 @@ def test_as_a_program(trained: Path, tmp_path: Path) -> None:
     errors = [line for line in told.stderr.splitlines() if not line.startswith("import time")]
     assert errors == ["Error: There is no run 'n\\xe4body'. Newest runs: 'third', 'second', 'first'."]
 
+    if Path("/dev/full").exists():
+        command = [sys.executable, "-m", "samplemind_core", "runs"]
+        with Path("/dev/full").open("w") as full:
+            lost = subprocess.run(
+                command, env=environment, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120, check=False
+            )
+        assert lost.returncode == 1
+        assert lost.stderr == "Error: The answer could not be written: No space left on device.\n"
+
 
 def test_robustness_tells_each_change(ask: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     from samplemind_core.evaluation import robustness

@@ -190,6 +190,12 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
         Store(f"sqlite:///{tmp_path / 'file' / 'samplemind.db'}")
 
 
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.db.migrate.lock").mkdir()  # like a read-only disk, but for every user
+    with pytest.raises(StorageError, match="cannot be written"):
+        Database(f"sqlite:///{tmp_path / 'a.db'}")
+
+
 def test_a_server_that_is_away_is_told(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"did not answer.*on that socket\. Check that it is running"):
         Store(f"postgresql://samplemind@/nothing?host={tmp_path}")
