@@ -82,7 +82,7 @@ def folds_run(ref: str) -> str | None:
 def assign_folds(
     targets: npt.NDArray[Any], groups: npt.NDArray[Any], num_folds: int = NUM_FOLDS, seed: int = 0
 ) -> npt.NDArray[np.int64]:
-    """Return the fold (N,) of each clip: stratified by class, no group in two folds.
+    """Return the fold (N,) of each clip: stratified by class, no group in two folds, none without a clip.
 
     ``targets`` (N, C) of 0 and 1, where clips have several labels, are dealt by
     :func:`~samplemind_core.data.stratify.deal_folds`.
@@ -114,13 +114,25 @@ def assign_folds(
             f"Cross-validation needs a class of at least three clips, the largest has {most}.",
             "Import more clips of each class.",
         )
-    dealer = StratifiedGroupKFold(min(num_folds, num_groups, most), shuffle=True, random_state=seed)
+    count = min(num_folds, num_groups, most)
+    dealer = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
     folds = np.zeros(len(targets), dtype=np.int64)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a class of fewer clips than folds is missing in some, which is as it must be
         for fold, (_, rows) in enumerate(dealer.split(np.zeros((len(targets), 1)), targets, groups)):
             folds[rows] = fold
-    return folds
+    # One group that is far larger than the others may leave a fold empty.
+    return folds if len(np.unique(folds)) == count else _dealt_by_size(groups, count)
+
+
+def _dealt_by_size(groups: npt.NDArray[Any], num_folds: int) -> npt.NDArray[np.int64]:
+    """Return the fold (N,) of each clip where whole groups, the largest first, go to the fold with the fewest clips."""
+    _, places, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    held, fold_of = np.zeros(num_folds, dtype=np.int64), np.zeros(len(sizes), dtype=np.int64)
+    for group in np.argsort(-sizes, kind="stable").tolist():
+        fold_of[group] = held.argmin()
+        held[fold_of[group]] += sizes[group]
+    return fold_of[places]
 
 
 def cross_validate(

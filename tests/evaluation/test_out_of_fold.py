@@ -32,6 +32,15 @@ def test_folds_keep_sources_whole_and_classes_spread() -> None:
     assert np.ptp(shares, axis=0).max() < 0.12
 
 
+def test_no_fold_is_empty_where_one_source_is_far_larger() -> None:
+    sizes = (53, 4720, 4, 2)
+    groups, targets = np.repeat(np.arange(4), sizes), np.repeat([0, 1, 0, 1], sizes)
+    for seed in range(5):
+        folds = assign_folds(targets, groups, 4, seed=seed)
+        assert sorted(set(folds.tolist())) == [0, 1, 2, 3]
+        assert all(len(set(folds[groups == group].tolist())) == 1 for group in range(4))
+
+
 def test_two_sources_are_too_few() -> None:
     with pytest.raises(DataError, match="at least three sources"):
         assign_folds(np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1]))
