@@ -34,6 +34,7 @@ def assess_several(
     chance_map: float,
     config: RunConfig,
     known: str = "",
+    best_epoch: int | None = None,
     weakest_class: str = "",
 ) -> Verdict:
     """Return the verdict on a run after its latest epoch.
@@ -51,6 +52,8 @@ def assess_several(
         Settings of the run, for its planned length and what could be changed.
     known : str, optional
         What is suspicious about the split, if anything; see :func:`~samplemind_core.training.health.known_already`.
+    best_epoch : int, optional
+        The epoch whose weights are kept as the best; that of the lowest validation loss by default.
     weakest_class : str, optional
         The label that validation finds least.
     """
@@ -59,6 +62,7 @@ def assess_several(
     best = min(range(len(val)), key=val.__getitem__)
     # The median lags by up to two epochs; people are told of the lowest epoch of the curve they see.
     lowest = min(range(best + 1), key=lambda place: epochs[place].val_loss)
+    kept = epochs[lowest].epoch if best_epoch is None else best_epoch
     rise = 100 * (val[-1] / val[best] - 1) if val[best] > 0 else 0.0
     train_map, val_map = now.health.get("probe_map", 0.0), now.health.get("val_map", 0.0)
     gap = train_map - val_map
@@ -72,7 +76,7 @@ def assess_several(
             gap_noise=GAP_LIMIT,
             generalisation_loss=rise,
             onset=onset,
-            remedies=remedies_for(name, Case(config, epochs[lowest].epoch, now.epoch, weakest_class)),
+            remedies=remedies_for(name, Case(config, kept, now.epoch, weakest_class)),
         )
 
     if known:

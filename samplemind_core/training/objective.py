@@ -125,7 +125,7 @@ class OneLabel:
             total_epochs=config.train.epochs,
             twin_share=twin_share,
             config=config,
-            best_epoch=max(epochs, key=lambda epoch: rank(epoch, config.train.monitor)).epoch,
+            best_epoch=_best(epochs, config),
             weakest_class=_weakest(epochs[-1], class_names),
         )
 
@@ -205,6 +205,7 @@ class SeveralLabels:
             chance_map=shares[shares > 0].mean().item(),
             config=config,
             known=known_already(twin_share, len(val_targets)),
+            best_epoch=_best(epochs, config),
             weakest_class=_weakest(epochs[-1], class_names),
         )
 
@@ -235,6 +236,11 @@ def objective_for(
     if config.class_balance != "weights":
         return OneLabel()
     return OneLabel(class_weights(train_targets, num_classes).to(device))
+
+
+def _best(epochs: Sequence[Epoch], config: RunConfig) -> int:
+    """Return the epoch whose weights are kept as the best."""
+    return max(epochs, key=lambda epoch: rank(epoch, config.train.monitor)).epoch
 
 
 def _weakest(epoch: Epoch, class_names: Sequence[str]) -> str:

@@ -142,7 +142,7 @@ def _augmentation(case: Case) -> Iterator[Remedy]:
         "augment.time_shift_ms": min(longest_ms, max(50.0, 1.5 * now.time_shift_ms)),
         "augment.freq_mask_bins": min(64, features.n_mels // 4, bands),
         "augment.time_mask_ms": min(longest_ms, max(60.0 * features.duration_s, 1.5 * now.time_mask_ms)),
-        "augment.gain_db": min(12.0, max(4.0, 1.5 * now.gain_db)),
+        "augment.gain_db": min(12.0, 0.4 * features.top_db, max(4.0, 1.5 * now.gain_db)),
     }
     if now.enabled:
         wanted["augment.mixup_alpha"] = 0.2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -94,6 +95,18 @@ def judged(val: list[float], probe: list[float], maps: list[float], total: int =
     found = assess_several(epochs(val, probe, maps), guessing_loss=2.0, chance_map=0.3, config=config)
     assert found.reason
     return found.verdict
+
+
+def test_the_epoch_to_take_is_the_one_that_is_kept():
+    # Mean average precision goes on rising after the loss has turned, and decides what is kept.
+    rows = epochs([1.5, 1.0, 0.8, 0.9, 1.0, 1.1, 1.2], [1.4, 1.1, 0.9, 0.7, 0.5, 0.4, 0.3],
+                  [0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 0.85])  # fmt: skip
+    rows = [replace(row, recall=(0.5, 0.6, 0.7)) for row in rows]
+    for monitor, kept in (("val_map", 6), ("val_loss", 3)):
+        config = build_config("quick", {"epochs": 40, "monitor": monitor})
+        found = SeveralLabels().verdict(rows, TARGETS, 20, ("a", "b", "c"), config)
+        assert found.verdict == "overfitting"
+        assert found.remedies[0].title == f"Take epoch {kept}"
 
 
 def test_verdicts_rest_on_losses_and_map():
