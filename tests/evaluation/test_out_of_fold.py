@@ -34,7 +34,7 @@ def test_folds_keep_sources_whole_and_classes_spread() -> None:
 
 def test_no_fold_is_empty_where_one_source_is_far_larger() -> None:
     sizes = (53, 4720, 4, 2)
-    groups, targets = np.repeat(np.arange(4), sizes), np.repeat([0, 1, 0, 1], sizes)
+    groups, targets = np.repeat(np.arange(4), sizes), np.repeat([0, 0, 1, 1], sizes)
     for seed in range(5):
         folds = assign_folds(targets, groups, 4, seed=seed)
         assert sorted(set(folds.tolist())) == [0, 1, 2, 3]
