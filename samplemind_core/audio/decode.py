@@ -9,11 +9,9 @@ waveform and never what a header claims.
 from __future__ import annotations
 
 import errno
-import hashlib
 import io
 import os
 import stat
-import struct
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -28,6 +26,7 @@ import soxr
 from numpy.typing import NDArray
 
 from samplemind_core.audio import container
+from samplemind_core.audio.content_hash import NEWEST, ContentHash, HashKind
 from samplemind_core.audio.pcm import PlainWav, open_plain
 from samplemind_core.errors import (
     AudioError,
@@ -116,8 +115,9 @@ class Decoded:
     info : AudioInfo
         What the file holds.
     content_hash : str
-        SHA-256 (hex) of sample rate, channel count and the native float32 samples: the same sound
-        as WAV or FLAC, renamed or with other tags has the same hash. Empty where it was not asked for.
+        Of sample rate, channel count and the native float32 samples, see
+        :mod:`~samplemind_core.audio.content_hash`: the same sound as WAV or FLAC, renamed or with other
+        tags has the same hash. Empty where it was not asked for.
     """
 
     waveform: NDArray[np.float32]
@@ -157,7 +157,7 @@ def decode(
     name: str = "",
     limits: Limits | None = None,
     observe: Callable[[NDArray[np.float32]], None] | None = None,
-    hashed: bool = True,
+    hashed: HashKind | None = NEWEST,
 ) -> Decoded:
     """Return a file's mono waveform at ``sample_rate_hz``.
 
@@ -178,8 +178,8 @@ def decode(
     observe : callable, optional
         Given each block of the file's own samples, (frames, channels), once and in order, before they
         are mixed and resampled.
-    hashed : bool
-        Whether the content hash is wanted, which takes a sixth of the time; it is empty otherwise.
+    hashed : {'blake3', 'sha256'}, optional
+        Which content hash is wanted: that of what it is compared with, if any. None leaves it empty.
 
     Raises
     ------
@@ -189,7 +189,10 @@ def decode(
         NaN or infinity among the samples.
     """
     sound = _begun(source, sample_rate_hz, name, limits or Limits(), observe, hashed)
-    return sound if isinstance(sound, Decoded) else _resampled(sound, sample_rate_hz)
+    if isinstance(sound, Decoded):
+        return sound
+    sound.mixer.note(sound.block)
+    return _resampled(_mixed(sound), sample_rate_hz)
 
 
 def decode_all(
@@ -197,26 +200,17 @@ def decode_all(
     sample_rate_hz: int,
     *,
     limits: Limits | None = None,
-    hashed: bool = True,
+    hashed: HashKind | None = NEWEST,
 ) -> Iterator[Decoded | AudioError]:
     """Yield what :func:`decode` returns or raises for each file and its name, in order and to the last bit.
 
-    Short files are all decoded before the first of them is resampled: a processor that goes to and fro
-    between the two forgets for each the code of the other, which costs a tenth of the time. There
-    should not be more than a few, as their samples wait in memory, at most a megabyte of each. A longer
-    file does not wait: the next source is asked for when it is done with.
+    Short files are all decoded, then all hashed, then all mixed, before the first of them is resampled:
+    a processor that goes to and fro between these forgets for each the code of the others, which costs
+    a fifth of the time. There should not be more than a few, as their samples wait in memory, at most a
+    megabyte of each. A longer file does not wait: the next source is asked for when it is done with.
     """
     limits = limits or Limits()
-    waiting: deque[_Short | AudioError] = deque()
-
-    def resampled() -> Iterator[Decoded | AudioError]:
-        while waiting:
-            sound = waiting.popleft()
-            try:
-                yield _resampled(sound, sample_rate_hz) if isinstance(sound, _Short) else sound
-            except AudioError as error:
-                yield error
-
+    waiting: list[_Short | AudioError] = []
     for source, name in sources:
         try:
             sound = _begun(source, sample_rate_hz, name, limits, None, hashed)
@@ -226,10 +220,30 @@ def decode_all(
         if isinstance(sound, _Short):
             waiting.append(sound)
             continue
-        yield from resampled()
+        yield from _all_resampled(waiting, sample_rate_hz)
         yield sound
         del sound
-    yield from resampled()
+    yield from _all_resampled(waiting, sample_rate_hz)
+
+
+def _all_resampled(sounds: list[_Short | AudioError], sample_rate_hz: int) -> Iterator[Decoded | AudioError]:
+    """Yield what becomes of files that were read, in order; the list is empty then."""
+    for sound in sounds:
+        if isinstance(sound, _Short):
+            sound.mixer.note(sound.block)
+    mixed: deque[_Mono | AudioError] = deque()
+    for sound in sounds:
+        try:
+            mixed.append(_mixed(sound) if isinstance(sound, _Short) else sound)
+        except AudioError as error:
+            mixed.append(error)
+    sounds.clear()
+    while mixed:
+        mono = mixed.popleft()
+        try:
+            yield _resampled(mono, sample_rate_hz) if isinstance(mono, _Mono) else mono
+        except AudioError as error:
+            yield error
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,23 +256,40 @@ class _Short:
     mixer: _Mixer
 
 
+@dataclass(frozen=True, slots=True)
+class _Mono:
+    """A short file's samples (frames,) as they are resampled, and the mixer that has had them."""
+
+    waveform: NDArray[np.float32]
+    info: AudioInfo
+    shown: str
+    mixer: _Mixer
+
+
 class _Mixer:
     """Mixes a file's blocks to mono, and keeps what has to be known of all of them."""
 
     def __init__(
-        self, info: AudioInfo, shown: str, observe: Callable[[NDArray[np.float32]], None] | None, hashed: bool
+        self,
+        info: AudioInfo,
+        shown: str,
+        observe: Callable[[NDArray[np.float32]], None] | None,
+        hashed: HashKind | None,
     ) -> None:
         self._observe, self._shown = observe, shown
-        self._digest = hashlib.sha256(struct.pack("<QQ", info.sample_rate_hz, info.channels)) if hashed else None
+        self._digest = ContentHash(hashed, info.sample_rate_hz, info.channels) if hashed else None
         self._energy = np.zeros(info.channels)
         self._mono_energy = 0.0
         self.frames = 0
 
-    def mean(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the mean of the channels, (frames,)."""
+    def note(self, block: NDArray[np.float32]) -> None:
+        """Count and hash the next block (frames, channels)."""
         self.frames += len(block)
         if self._digest is not None:
-            self._digest.update(np.ascontiguousarray(block, dtype="<f4").data)
+            self._digest.update(block)
+
+    def mean(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the mean of the channels, (frames,), of a block that was noted."""
         if not np.isfinite(block).all():
             raise NonFiniteAudioError(
                 f"{self._shown} holds samples that are not numbers (NaN or infinity, or too large for 32-bit float).",
@@ -276,7 +307,7 @@ class _Mixer:
     @property
     def content_hash(self) -> str:
         """The hash of all samples, empty where it was not asked for."""
-        return "" if self._digest is None else self._digest.hexdigest()
+        return "" if self._digest is None else self._digest.text
 
     @property
     def instead(self) -> int | None:
@@ -292,7 +323,7 @@ def _begun(
     name: str,
     limits: Limits,
     observe: Callable[[NDArray[np.float32]], None] | None,
-    hashed: bool,
+    hashed: HashKind | None,
 ) -> _Short | Decoded:
     """Return a short file's samples, or all there is to a longer one."""
     with _opened(source, name, limits) as (sound, info, shown):
@@ -302,7 +333,12 @@ def _begun(
             if len(block) == info.frames:
                 return _Short(block, info, shown, mixer)
             sound.seek(0)
-        waveform = _stream(sound, info, sample_rate_hz, mixer.mean, shown, limits)
+
+        def noted(block: NDArray[np.float32]) -> NDArray[np.float32]:
+            mixer.note(block)
+            return mixer.mean(block)
+
+        waveform = _stream(sound, info, sample_rate_hz, noted, shown, limits)
         if mixer.frames == 0:
             raise _empty(shown)
         if info.container in ("WAV", "FLAC", "AIFF") and mixer.frames < info.frames * (1 - MAX_MISSING):
@@ -315,14 +351,21 @@ def _begun(
         return _decoded(waveform, info, mixer, shown, sample_rate_hz)
 
 
-def _resampled(sound: _Short, sample_rate_hz: int) -> Decoded:
-    """Return a short file's waveform."""
+def _mixed(sound: _Short) -> _Mono:
+    """Return a short file's samples in mono, at its own rate."""
     mono = sound.mixer.mean(sound.block)
     if (channel := sound.mixer.instead) is not None:
         mono = sound.block[:, channel]
-    if sound.info.sample_rate_hz != sample_rate_hz:
-        mono = _resamplers.whole(mono, sound.info.sample_rate_hz, sample_rate_hz)
-    return _decoded(np.ascontiguousarray(mono, dtype=np.float32), sound.info, sound.mixer, sound.shown, sample_rate_hz)
+    return _Mono(mono, sound.info, sound.shown, sound.mixer)
+
+
+def _resampled(mono: _Mono, sample_rate_hz: int) -> Decoded:
+    """Return a short file's waveform."""
+    waveform = mono.waveform
+    if mono.info.sample_rate_hz != sample_rate_hz:
+        waveform = _resamplers.whole(waveform, mono.info.sample_rate_hz, sample_rate_hz)
+    waveform = np.ascontiguousarray(waveform, dtype=np.float32)
+    return _decoded(waveform, mono.info, mono.mixer, mono.shown, sample_rate_hz)
 
 
 def _decoded(waveform: NDArray[np.float32], info: AudioInfo, mixer: _Mixer, shown: str, sample_rate_hz: int) -> Decoded:

@@ -7,7 +7,9 @@ Technical Report 1998-010, Interval Research, 1998, which librosa's defaults use
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +24,9 @@ AMIN = 1e-10
 """Smallest power that a logarithm is taken of; below it everything counts as silence."""
 
 _TAIL_SAMPLES = 8_192
+
+Sounding = tuple[NDArray[np.float32], float]
+"""The frames of a clip that hold signal, (n_mels, frames) in dB, and the dB of all after them."""
 
 # Slaney's scale: linear up to 1 kHz (15 mel), then 27 steps to every factor of 6.4.
 _HZ_PER_MEL = 200.0 / 3.0
@@ -106,34 +111,41 @@ class LogMel(nn.Module):
     def _clip_log_mel(self, clip: NDArray[np.float32], num_samples: int) -> Tensor:
         """Return the log-mel spectrogram (n_mels, frames) of one clip (T,)."""
         log_mel = np.empty((self.filters.shape[0], 1 + num_samples // self.config.hop_length), np.float32)
-        put_together(*self.sounding(clip, num_samples), out=log_mel)
+        [sounding] = self.sounding([clip], num_samples)
+        put_together(*sounding, out=log_mel)
         return torch.from_numpy(log_mel)
 
-    def sounding(self, clip: NDArray[np.float32], num_samples: int) -> tuple[NDArray[np.float32], float]:
-        """Return the frames of a clip that hold signal, and the dB of all after them; no other is computed.
+    def sounding(self, clips: Sequence[NDArray[np.float32]], num_samples: int) -> list[Sounding]:
+        """Return the frames of clips that hold signal, and the dB of all after them; no other is computed.
 
         Most one-shots are shorter than the window, and the frames of their padding are known to be
         zero. Clip by clip, the frames stay in the processor's cache, and a clip's numbers cannot
         depend on its neighbours: linear algebra libraries choose the order of summation by shape.
+        All are transformed before the first of them is gathered into bands, so that the processor
+        keeps the code of either; there should not be more than a few.
 
         Parameters
         ----------
-        clip : ndarray of float32, shape (T,)
-            At most ``num_samples`` samples; silence follows.
+        clips : sequence of ndarray of float32, shape (T,)
+            At most ``num_samples`` samples each; silence follows.
         num_samples : int
             Length of the window.
 
         Returns
         -------
-        (ndarray of float32, shape (n_mels, at most 1 + num_samples // hop_length), float)
-            What :func:`put_together` makes a spectrogram of.
+        list of (ndarray of float32, shape (n_mels, at most 1 + num_samples // hop_length), float)
+            What :func:`put_together` makes spectrograms of.
         """
+        powers = [self._power(clip, num_samples) for clip in clips]
+        return [self._levels(power) for power in powers]
+
+    def _power(self, clip: NDArray[np.float32], num_samples: int) -> NDArray[np.float32]:
+        """Return the power (frames that hold signal, 1 + n_fft // 2) of a clip."""
         n_fft, hop = self.config.n_fft, self.config.hop_length
-        frames = 1 + num_samples // hop
         length = _sounding_end(clip)
         if length == 0:
-            return np.empty((self.filters.shape[0], 0), np.float32), 0.0
-        active = min(frames, (length + n_fft // 2 - 1) // hop + 1)
+            return np.empty((0, 1 + n_fft // 2), np.float32)
+        active = min(1 + num_samples // hop, (length + n_fft // 2 - 1) // hop + 1)
         padded = np.zeros((active - 1) * hop + n_fft)
         held = min(length, len(padded) - n_fft // 2)
         padded[n_fft // 2 : n_fft // 2 + held] = clip[:held]
@@ -144,6 +156,12 @@ class LogMel(nn.Module):
         np.square(squares, out=squares)
         power = np.empty(squares.shape[:2], np.float32)
         np.add(squares[..., 0], squares[..., 1], out=power, casting="same_kind")  # in float64, rounded once
+        return power
+
+    def _levels(self, power: NDArray[np.float32]) -> Sounding:
+        """Return the bands of a clip in dB, (n_mels, frames), and the dB of frames without signal."""
+        if len(power) == 0:
+            return np.empty((self.filters.shape[0], 0), np.float32), 0.0
         level = self._sparse @ np.ascontiguousarray(power.T)
         np.maximum(level, AMIN, out=level)
         np.log10(level, out=level)
@@ -155,7 +173,7 @@ class LogMel(nn.Module):
         return np.maximum(level, -self.config.top_db, out=level), silence_db
 
 
-def put_together(sounding: NDArray[np.float32], silence_db: float, out: NDArray[np.float32]) -> None:
+def put_together(sounding: NDArray[np.float32], silence_db: float, out: NDArray[np.floating[Any]]) -> None:
     """Write what :meth:`LogMel.sounding` gave into a spectrogram (n_mels, frames)."""
     active = sounding.shape[1]
     out[:, :active] = sounding

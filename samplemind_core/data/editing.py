@@ -105,6 +105,7 @@ class Editor:
         StorageError
             If the files cannot be copied.
         """
+        from samplemind_core.audio.content_hash import kind_of
         from samplemind_core.audio.decode import decode
         from samplemind_core.config import FeatureConfig
         from samplemind_core.data.incoming import dataset_folder, storage_errors
@@ -120,6 +121,7 @@ class Editor:
                 "Add them to a dataset of one label per sample.",
             )
         there = {clip.content_hash: clip for clip in self._all()}
+        hashed = kind_of(next(iter(there)))
         sides: dict[str, Split] = {clip.source: clip.split for clip in self._all() if not clip.excluded}
         folder = dataset_folder(root, self.dataset.id)
         first = self.store.datasets.num_rows(self.dataset.id)
@@ -132,7 +134,7 @@ class Editor:
             for sound in sounds:
                 label = _checked_label(sound.label)
                 try:
-                    decoded = decode(sound.path, FeatureConfig().sample_rate_hz, name=sound.name)
+                    decoded = decode(sound.path, FeatureConfig().sample_rate_hz, name=sound.name, hashed=hashed)
                 except AudioError as error:
                     refused.append((sound, str(error)))
                     continue

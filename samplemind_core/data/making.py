@@ -14,7 +14,7 @@ from samplemind_core.audio.decode import AudioInfo, decode_all
 from samplemind_core.audio.listeners import lost_error
 from samplemind_core.audio.window import crop_window, detached
 from samplemind_core.config import FeatureConfig
-from samplemind_core.data.rows import row_of
+from samplemind_core.data.rows import rows_of
 from samplemind_core.errors import AudioError
 from samplemind_core.settings import Limits
 
@@ -53,25 +53,22 @@ def make_clips(files: Sequence[RawFile], *, folder: str, features: FeatureConfig
     All are decoded before the first spectrogram is computed, for the same reason as in
     :func:`~samplemind_core.audio.decode.decode_all`; what waits is a window of each.
     """
-    heard: list[Reading | tuple[NDArray[np.float32], str, bool, AudioInfo]] = []
+    readings: list[Reading] = []
+    windows: list[NDArray[np.float32]] = []
     sources = ((file.data, PurePosixPath(file.name).name) for file in files)
     for file, decoded in zip(files, decode_all(sources, features.sample_rate_hz, limits=limits), strict=True):
         if isinstance(decoded, AudioError):
-            heard.append(Reading(file.name, str(decoded)))
+            readings.append(Reading(file.name, str(decoded)))
             continue
         waveform = decoded.waveform
-        window, _ = crop_window(waveform, features)
         silent = not (waveform.max() or waveform.min())
-        heard.append((detached(window, waveform), decoded.content_hash, silent, decoded.info))
-    outcomes: list[Outcome] = []
-    for file, known in zip(files, heard, strict=True):
-        if isinstance(known, Reading):
-            outcomes.append((known, b""))
-            continue
-        window, content_hash, silent, info = known
-        write_new(f"{folder}/{file.file}", file.data)
-        reading = Reading(file.name, "", file.file, -1, content_hash, silent, info)
-        outcomes.append((reading, row_of(window, features)))
+        readings.append(Reading(file.name, "", file.file, -1, decoded.content_hash, silent, decoded.info))
+        windows.append(detached(crop_window(waveform, features)[0], waveform))
+    rows = iter(rows_of(windows, features))
+    outcomes = [(reading, next(rows) if reading.info else b"") for reading in readings]
+    for file, reading in zip(files, readings, strict=True):
+        if reading.info:
+            write_new(f"{folder}/{file.file}", file.data)
     return outcomes
 
 

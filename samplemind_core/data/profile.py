@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from samplemind_core.audio.content_hash import NEWEST, HashKind, kind_of
 from samplemind_core.audio.decode import AudioInfo, decode
 from samplemind_core.config import FeatureConfig
 from samplemind_core.data.incoming import dataset_folder
@@ -171,8 +172,12 @@ def profile_clips(
     return Profiles(known.facts[rows], known.outlines[rows])
 
 
-def measure(source: Path | bytes, name: str = "") -> tuple[tuple[Any, ...], NDArray[np.float16]]:
+def measure(
+    source: Path | bytes, name: str = "", hashed: HashKind = NEWEST
+) -> tuple[tuple[Any, ...], NDArray[np.float16]]:
     """Return the facts of one file, in the order of :class:`Profiles`' ``facts``, and its outline.
+
+    ``hashed`` says which content hash leads them.
 
     Raises
     ------
@@ -181,7 +186,7 @@ def measure(source: Path | bytes, name: str = "") -> tuple[tuple[Any, ...], NDAr
     """
     levels = _Levels()
     features = FeatureConfig()
-    decoded = decode(source, RATE_HZ, name=name, limits=NO_LIMITS, observe=levels.add)
+    decoded = decode(source, RATE_HZ, name=name, limits=NO_LIMITS, observe=levels.add, hashed=hashed)
     info, waveform = decoded.info, decoded.waveform
     amplitude = np.abs(waveform)
     loud = np.flatnonzero(amplitude > 10 ** (QUIET_DB / 20) * amplitude.max()) if amplitude.any() else np.zeros(0, int)
@@ -274,7 +279,7 @@ def _measured(folder: Path, clips: Sequence[Clip]) -> Iterator[tuple[tuple[Any, 
 
     def work(clip: Clip) -> tuple[tuple[Any, ...], NDArray[np.float16]]:
         try:
-            facts, shape = measure(folder / (clip.file or ""), clip.name)
+            facts, shape = measure(folder / (clip.file or ""), clip.name, kind_of(clip.content_hash))
         except AudioError:  # damaged since its import: a fact about the clip, reported as such
             nothing = list(np.zeros((), _TYPE).item())
             return (clip.content_hash.encode(), *nothing[1:]), np.zeros(OUTLINE_SIZE, np.float16)

@@ -35,7 +35,7 @@ _AHEAD = 3  # parts of the source in the hands of each thread: enough to keep it
 _PART = 64  # candidates in a part at most: those that an earlier attempt has read count little
 _MUCH = 4 << 20  # bytes of content that are decoded at a time, unless one file has more
 _COPIED_ROWS = 256
-_LAYOUT = 2  # of the folder: what a version with another one has left is not believed
+_LAYOUT = 3  # of the folder: what a version with another one has left is not believed
 
 
 class Workbench:

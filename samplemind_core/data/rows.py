@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from samplemind_core.audio.content_hash import kind_of
 from samplemind_core.audio.decode import Decoded, decode, decode_all
 from samplemind_core.audio.listeners import lost_error
 from samplemind_core.audio.window import crop_window, detached
@@ -36,21 +38,29 @@ def make_rows(files: Sequence[StoredFile], *, features: FeatureConfig) -> list[b
         If a file is gone or has changed.
     """
     windows = []
-    sounds = decode_all(((file.path, file.name) for file in files), features.sample_rate_hz, limits=NO_LIMITS)
-    for file, sound in zip(files, sounds, strict=True):
-        waveform = _checked(file, sound)
-        windows.append(detached(crop_window(waveform, features)[0], waveform))
-    return [row_of(window, features) for window in windows]
+    for hashed, alike in groupby(files, key=lambda file: kind_of(file.content_hash)):
+        group = list(alike)
+        sources = ((file.path, file.name) for file in group)
+        sounds = decode_all(sources, features.sample_rate_hz, limits=NO_LIMITS, hashed=hashed)
+        for file, sound in zip(group, sounds, strict=True):
+            waveform = _checked(file, sound)
+            windows.append(detached(crop_window(waveform, features)[0], waveform))
+    return rows_of(windows, features)
 
 
-def row_of(window: NDArray[np.float32], features: FeatureConfig) -> bytes:
-    """Return the log-mel spectrogram of a window (at most num_samples,) as a cache holds it."""
+def rows_of(windows: Sequence[NDArray[np.float32]], features: FeatureConfig) -> list[bytes]:
+    """Return the log-mel spectrograms of a few windows (at most num_samples,) as a cache holds them."""
     import torch
 
-    from samplemind_core.audio.features import front_end
+    from samplemind_core.audio.features import front_end, put_together
 
+    rows = []
     with torch.inference_mode():
-        return front_end(features).of_clip(window).half().numpy().astype("<f2", copy=False).tobytes()
+        for sounding in front_end(features).sounding(windows, features.num_samples):
+            row = np.empty(features.shape, "<f2")
+            put_together(*sounding, out=row[0])
+            rows.append(row.tobytes())
+    return rows
 
 
 def lost_row(file: StoredFile) -> bytes:
@@ -67,7 +77,9 @@ def stored_waveform(file: StoredFile, sample_rate_hz: int) -> NDArray[np.float32
         If the file is gone or has changed.
     """
     try:
-        sound: Decoded | AudioError = decode(file.path, sample_rate_hz, name=file.name, limits=NO_LIMITS)
+        sound: Decoded | AudioError = decode(
+            file.path, sample_rate_hz, name=file.name, limits=NO_LIMITS, hashed=kind_of(file.content_hash)
+        )
     except AudioError as error:
         sound = error
     return _checked(file, sound)

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from samplemind_core.audio.content_hash import NEWEST, kind_of
 from samplemind_core.data.sources import counted
-from samplemind_core.errors import NotFoundError
+from samplemind_core.errors import DataError, NotFoundError
 from samplemind_core.store.records import Clip, ClipField, Dataset, Record, Run
 
 if TYPE_CHECKING:
@@ -98,8 +99,20 @@ def diff(store: Store, a: Dataset, b: Dataset) -> DatasetDiff:
     """Return what differs from ``a`` to ``b``: two versions of a dataset, or two datasets.
 
     Clips of one dataset are the same where their ids are, clips of two datasets where their sound is.
+
+    Raises
+    ------
+    DataError
+        If one of two datasets was imported by a version that hashed sounds in another way.
     """
     clips_a, clips_b = store.versions.clips(a), store.versions.clips(b)
+    if a.id != b.id and not comparable(clips_a, clips_b):
+        older = a.name if clips_a and kind_of(clips_a[0].content_hash) != NEWEST else b.name
+        raise DataError(
+            f"'{older}' was imported by an earlier version of SampleMind, which knew sounds by another hash, so that "
+            "those that both datasets hold cannot be told.",
+            "Import it once more under another name, and compare that.",
+        )
     pairs, only_a, only_b = _match(clips_a, clips_b, by_sound=a.id != b.id)
     changed = []
     for old, new in pairs:
@@ -120,6 +133,12 @@ def diff(store: Store, a: Dataset, b: Dataset) -> DatasetDiff:
         classes_only_a=tuple(name for name in a.class_names if name not in b.class_names),
         classes_only_b=tuple(name for name in b.class_names if name not in a.class_names),
     )
+
+
+def comparable(clips_a: Sequence[Clip], clips_b: Sequence[Clip]) -> bool:
+    """Return whether clips of two datasets with the same sound have the same hash."""
+    kinds = ({kind_of(clip.content_hash) for clip in clips if clip.file} for clips in (clips_a, clips_b))
+    return len(set().union(*kinds)) < 2
 
 
 def _value(clip: Clip, field: ClipField) -> str | bool:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from samplemind_core.audio.decode import decode_all
-from samplemind_core.audio.features import front_end
+from samplemind_core.audio.features import Sounding, front_end
 from samplemind_core.audio.listeners import lost_error
 from samplemind_core.audio.window import crop_window, detached, fit_window
 from samplemind_core.config import FeatureConfig
@@ -43,10 +43,6 @@ class Heard:
     error: str | None = None
 
 
-_Begun = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32] | None, float, float]
-"""A decoded file: its window, its waveform where that is kept, the start of the window and the length, in seconds."""
-
-
 def hear(
     items: Sequence[Item],
     *,
@@ -58,8 +54,7 @@ def hear(
     """Return what becomes of each of a few files; a bad one has ``error`` set.
 
     All are decoded before the first spectrogram is computed, for the same reason as in
-    :func:`~samplemind_core.audio.decode.decode_all`; ``seconds`` is a file's share of that and
-    its own spectrogram.
+    :func:`~samplemind_core.audio.decode.decode_all`; ``seconds`` is a file's share of that.
     """
     started = time.perf_counter()
     named = [
@@ -67,30 +62,31 @@ def hear(
         for item in items
     ]
     rate_hz = features.sample_rate_hz
-    begun: list[_Begun | str] = []
+    heard: list[Heard] = []
+    windows: list[npt.NDArray[np.float32]] = []
     sources = ((source, shown) for source, shown, _ in named)
-    for decoded in decode_all(sources, rate_hz, limits=limits, hashed=False):
+    decoded_all = decode_all(sources, rate_hz, limits=limits, hashed=None)
+    for (_, _, name), decoded in zip(named, decoded_all, strict=True):
         if isinstance(decoded, AudioError):
-            begun.append(str(decoded))
+            heard.append(Heard(name, error=str(decoded)))
             continue
         waveform = decoded.waveform
         window, start = (crop_window if spectrograms else fit_window)(waveform, features)
         kept = waveform if keep_waveforms else None
-        begun.append((detached(window, waveform), kept, start / rate_hz, len(waveform) / rate_hz))
+        start_s, duration_s = start / rate_hz, len(waveform) / rate_hz
+        heard.append(Heard(name, waveform=kept, start_s=start_s, duration_s=duration_s))
+        windows.append(detached(window, waveform))
+    signals: Iterable[Sounding] = ((window, 0.0) for window in windows)
+    if spectrograms:
+        with torch.inference_mode():
+            signals = front_end(features).sounding(windows, features.num_samples)
     share_s = (time.perf_counter() - started) / max(1, len(items))
-    front = front_end(features) if spectrograms else None
-    heard: list[Heard] = []
-    with torch.inference_mode():
-        for (_, _, name), one in zip(named, begun, strict=True):
-            if isinstance(one, str):
-                heard.append(Heard(name, error=one, seconds=share_s))
-                continue
-            began = time.perf_counter()
-            window, kept, start_s, duration_s = one
-            signal, silence_db = (window, 0.0) if front is None else front.sounding(window, features.num_samples)
-            own_s = time.perf_counter() - began
-            heard.append(Heard(name, signal, silence_db, kept, start_s, duration_s, share_s + own_s))
-    return heard
+    rest = iter(signals)
+    done: list[Heard] = []
+    for one in heard:
+        signal, silence_db = (None, 0.0) if one.error is not None else next(rest)
+        done.append(replace(one, signal=signal, silence_db=silence_db, seconds=share_s))
+    return done
 
 
 def lost(item: Item) -> Heard:

@@ -219,5 +219,5 @@ def test_what_another_layout_has_left_is_read_anew(drums: Path, tmp_path: Path) 
     list(first.read([Candidate(path.name, "a", path.read_bytes)], Limits(), lambda: None))
     assert Workbench(tmp_path, "stamp")._known
     journal = tmp_path / "journal"
-    journal.write_text(journal.read_text().replace('"layout": 2', '"layout": 1'))
+    journal.write_text(journal.read_text().replace('"layout": 3', '"layout": 2'))
     assert not Workbench(tmp_path, "stamp")._known

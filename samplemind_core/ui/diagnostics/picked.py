@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import streamlit as st
 
+from samplemind_core.data.versions import comparable
 from samplemind_core.evaluation.multi_label import LabelEvaluation
 from samplemind_core.evaluation.out_of_fold import out_of_fold_file
 from samplemind_core.starter import is_starter
@@ -195,11 +196,11 @@ def _pick(
     )
 
 
-def _trained_on(run: Run) -> set[str]:
-    """Return the sounds that a run was trained on, in the version of the dataset that it took."""
+def _trained_on(run: Run) -> list[Clip]:
+    """Return what a run was trained on, in the version of the dataset that it took."""
     store = workspace().store
     then = store.versions.at(store.datasets.get(run.dataset_id), run.dataset_version)
-    return {clip.content_hash for clip in store.versions.clips(then) if clip.split == "train" and not clip.excluded}
+    return [clip for clip in store.versions.clips(then) if clip.split == "train" and not clip.excluded]
 
 
 def _notes(dataset: Dataset, split: str, models: Sequence[PickedModel], clips: dict[int, Clip]) -> tuple[str, ...]:
@@ -225,7 +226,13 @@ def _notes(dataset: Dataset, split: str, models: Sequence[PickedModel], clips: d
             )
         elif same and split in ("val", "test"):
             continue  # training never saw these: splits keep identical sounds together
-        seen = _trained_on(model.run)
+        trained_on = _trained_on(model.run)
+        if not comparable(trained_on, judged):
+            notes.append(
+                f"Whether {model.name} was trained on some of these samples cannot be told: one of the datasets was "
+                "imported by an earlier version of SampleMind."
+            )
+        seen = {clip.content_hash for clip in trained_on}
         known = sum(clip.content_hash in seen for clip in judged)
         if known:
             notes.append(
