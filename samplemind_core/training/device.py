@@ -96,15 +96,17 @@ def describe(device: torch.device) -> str:
 def pick_precision(setting: str, device: torch.device) -> torch.dtype:
     """Return the number format of the network's arithmetic.
 
-    ``auto`` takes bfloat16 on GPUs that have it and on CPUs with matrix units for it (AMX); on
-    other CPUs bfloat16 is emulated and takes twice as long as float32.
+    ``auto`` takes bfloat16 on GPUs that have it (NVIDIA's from Ampere on) and on CPUs with matrix units for
+    it (AMX); on others it is emulated and takes twice as long as float32, or longer.
     """
     if setting == "float32":
         return torch.float32
     if setting == "bfloat16":
         return torch.bfloat16
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+        # torch.cuda.is_bf16_supported() counts emulation, and asks about the current device.
+        own = torch.version.hip is not None or torch.cuda.get_device_properties(device).major >= 8
+        return torch.bfloat16 if own else torch.float32
     if device.type == "cpu" and torch.cpu._is_amx_tile_supported():
         return torch.bfloat16
     return torch.float32

@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from safetensors.torch import load_file
 from samplemind_core.errors import CheckpointError, NonFiniteLossError, StorageError, TrainingError
 from samplemind_core.training import trainer as trainer_module
 from samplemind_core.training.checkpoints import load_model, read_info
+from samplemind_core.training.device import pick_precision
 from samplemind_core.training.trainer import Trainer
 
 
@@ -327,3 +329,21 @@ def test_saves_now_and_then_inside_long_epochs(tmp_path: Path, monkeypatch: pyte
 def _step(folder: Path) -> int | None:
     path = folder / "last.safetensors"
     return read_info(path).state["step"] if path.exists() else None
+
+
+@pytest.mark.parametrize(("generation", "expected"), [(7, torch.float32), (8, torch.bfloat16), (9, torch.bfloat16)])
+def test_only_gpus_with_bfloat16_of_their_own_use_it_unasked(
+    monkeypatch: pytest.MonkeyPatch, generation: int, expected: torch.dtype
+) -> None:
+    asked = []
+
+    def properties(device: torch.device) -> SimpleNamespace:
+        asked.append(device)
+        return SimpleNamespace(major=generation)
+
+    monkeypatch.setattr(torch.cuda, "get_device_properties", properties)
+    monkeypatch.setattr(torch.version, "hip", None)
+    second = torch.device("cuda:1")
+    assert pick_precision("auto", second) == expected
+    assert asked == [second]
+    assert pick_precision("bfloat16", second) == torch.bfloat16
