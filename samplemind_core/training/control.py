@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections.abc import Iterable, Sequence
@@ -13,6 +14,8 @@ from samplemind_core.store import Run, Store
 from samplemind_core.store.records import RESUMABLE
 from samplemind_core.training.jobs import run_folder
 
+TAKEN = re.compile(r"starter|mean\(.*|folds\(.*", re.IGNORECASE)
+"""Names that mean something else where a checkpoint is referred to: the shipped model, or several checkpoints."""
 MAX_NOTES = 4_000
 MAX_TAGS = 20
 MAX_TAG = 40
@@ -25,6 +28,11 @@ def checked_name(name: str) -> str:
     if not 1 <= len(name) <= 200 or ":" in name or not name.isprintable():
         raise ConfigError(
             f"A run's name needs 1 to 200 printable characters and no colon, got {name!r}.", "Choose another name."
+        )
+    if TAKEN.fullmatch(name):
+        raise ConfigError(
+            f"A run cannot be named {name!r}: where a checkpoint is asked for, that means something else.",
+            "Choose another name.",
         )
     return name
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from samplemind_core.errors import CheckpointError, NameTakenError
 from samplemind_core.files import write_atomic
 from samplemind_core.store.records import Run
+from samplemind_core.training.control import TAKEN
 from samplemind_core.training.jobs import run_folder
 
 if TYPE_CHECKING:
@@ -103,7 +104,8 @@ def import_checkpoint(
 
 def _stem(file_name: str) -> str:
     name = PurePath(file_name.replace("\\", "/")).name.removesuffix(".safetensors").replace(":", "-")
-    return "".join(char for char in name if char.isprintable())[:80].strip() or "checkpoint"
+    name = "".join(char for char in name if char.isprintable())[:80].strip() or "checkpoint"
+    return f"imported {name}" if TAKEN.fullmatch(name) else name
 
 
 def _add(store: Store, stem: str, run: Run) -> Run:

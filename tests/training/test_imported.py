@@ -24,6 +24,9 @@ def test_a_checkpoint_comes_back_as_a_run_of_its_own(workspace, trained) -> None
     assert (first.status, first.owner, first.dataset_id) == ("finished", "anna", trained.dataset_id)
     assert workspace.evaluate(first.id, split="test") == workspace.evaluate(trained.id, split="test")
     assert workspace.queue_position(first.id) is None
+    # By its name alone it would be taken for the model that the package brings along.
+    starter = workspace.import_checkpoint(content, "starter.safetensors", "tones")
+    assert workspace.resolve(starter.name)[0] == starter
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"\x80\x04pickle" * 40])

@@ -76,7 +76,7 @@ def test_another_dataset_is_matched_by_class_name(trained: Workspace, tmp_path: 
 def test_names_are_checked(trained: Workspace) -> None:
     with pytest.raises(NameTakenError, match="first"):
         trained.submit("demo", build_config("quick", TINY), name="first", start=False)
-    for name in ("", "a:b", "x" * 201, "line\nbreak"):
+    for name in ("", "a:b", "x" * 201, "line\nbreak", "starter", "mean(first, second)", "folds(first)"):
         with pytest.raises(SampleMindError, match="name"):
             trained.submit("demo", build_config("quick", TINY), name=name, start=False)
     with pytest.raises(NotFoundError, match="no dataset"):
