@@ -53,14 +53,20 @@ def classification(options: Mapping[str, str], *, key: str) -> None:
     else:
         ref, second = choose("Checkpoint", options, "checkpoint", default=best), ALONE
     run, checkpoint = workspace().resolve(ref)
-    provenance(ref, run, checkpoint)
-    other = None
-    if second != ALONE:
-        other_run, other_checkpoint = workspace().resolve(second)
-        provenance(second, other_run, other_checkpoint)
-        other = (second, other_run)
-    given = bring(key=key)
+    told = st.container()
+    given: list[Given] = []
+    with error_boundary():
+        given = bring(key=key)
     remember = wish_to_remember(key=key)
+    # Last, though it stands above: it loads the network, which takes seconds the first time, and sounds can be dropped
+    # meanwhile.
+    other = None
+    with told:
+        provenance(ref, run, checkpoint)
+        if second != ALONE:
+            other_run, other_checkpoint = workspace().resolve(second)
+            provenance(second, other_run, other_checkpoint)
+            other = (second, other_run)
     if len(given) == 1:
         show_one(ref, run, given[0], key=key, other=other)
         (result,) = answers(ref, given, keep_signals=True)[0]

@@ -93,6 +93,19 @@ def test_the_page_says_who_answers_and_how_good_it_is(page):
     assert "analysed and not kept" in text(app)
 
 
+def test_sounds_can_be_dropped_before_the_network_is_loaded(page, monkeypatch):
+    seen = []
+
+    def slow(self, *_, **__):
+        seen.append(True)
+        raise RuntimeError("What comes after this waits for it.")
+
+    monkeypatch.setattr(Workspace, "classifier", slow)
+    app = page()
+    assert seen
+    assert app.file_uploader(key="classify-files") is not None
+
+
 def test_a_dropped_sample_gets_everything(page, trained):
     sound, rate = sf.read(clip(trained))
     app = drop(page(), ("kick.wav", wav(sound[: rate // 3], rate)))
