@@ -75,6 +75,7 @@ def slice_figure(
             x=[100 * one.accuracy for one in shown],
             y=list(range(len(shown))),
             mode="markers",
+            cliponaxis=False,  # on a narrow screen the room beside 0 and 100 % is less than half a dot
             marker={"color": inks, "size": 10, "line": {"width": 0}},
             hovertext=sentences,
             hovertemplate="%{hovertext}<extra></extra>",

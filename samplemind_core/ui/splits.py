@@ -52,7 +52,7 @@ def _leakage(found: Review | None) -> None:
     if not found.fresh:
         st.caption("Measured before the last change; check the dataset again under Health.")
     st.markdown(parts.safe(leakage.sentence))
-    with st.grid(4, min_column_width=150):
+    with st.grid(4, min_column_width=170):
         _share("Twins in training", len(leakage.twins_in_train), leakage, "whose very sound is also in training")
         _share("Pack-mates in training", len(leakage.mates_in_train), leakage, "of a source that is also in training")
         several = isinstance(leakage.naive, LabelScore)

@@ -157,7 +157,7 @@ def test_a_cross_validation_is_shown_and_doubts_labels(layers, visit):
     app = visit("experiments", folds="s2")
     assert not app.exception
     assert not app.error, app.error[0].value
-    assert app.metric[0].label == "Mean average precision, mean ± sd over 3 folds"
+    assert app.metric[0].label == "Mean average precision, mean ± sd"
     assert [one.value.split(" ± ")[0] for one in app.metric][
         2
     ] == "87.8"  # one of six, one of five, none of five is wrong

@@ -36,7 +36,7 @@ def _card(picked: Picked, model: PickedModel) -> None:
     after = measured(picked, model.name, temperature)
     parts.section(model.title)
     low, high = after.ece_interval
-    with st.grid(3, min_column_width=100):
+    with st.grid(3, min_column_width=135):
         st.metric(
             "Calibration error",
             words.percent(after.ece),

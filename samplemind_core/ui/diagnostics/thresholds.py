@@ -49,7 +49,7 @@ def _refusing(picked: Picked) -> None:
 def _point(picked: Picked, model: PickedModel, point: OperatingPoint) -> None:
     from samplemind_core.evaluation.thresholds import forget_operating_point, keep_operating_point
 
-    with st.grid(2, min_column_width=110):
+    with st.grid(2, min_column_width=180):
         st.metric("Right among the answers", words.percent(point.accuracy))
         st.metric("Samples without an answer", f"{point.num_clips - point.num_answered:,}")
     low, high = point.accuracy_interval

@@ -19,7 +19,7 @@ from samplemind_core.evaluation.out_of_fold import NUM_FOLDS, By, folds_ref, num
 from samplemind_core.store import Run, Task
 from samplemind_core.tasks.jobs import task_folder
 from samplemind_core.ui import parts, words
-from samplemind_core.ui.experiments.starting import choose_dataset, choose_settings
+from samplemind_core.ui.experiments.starting import choose_dataset, choose_settings, planned_epochs
 from samplemind_core.ui.places import go
 from samplemind_core.ui.state import choose, error_boundary, owner, theme, workspace
 from samplemind_core.ui.task_progress import live_tasks
@@ -69,8 +69,8 @@ def _form() -> None:
         if st.button("Cross-validate", type="primary", icon=":material/call_split:", key="folds-start"):
             workspace().cross_validate(dataset.id, config, num_folds=num_folds, by=by or "auto", owner=owner())
             st.rerun()
-        epochs = config.for_clips(num_trained_on(dataset.num_clips, num_folds)).train.epochs
-        st.caption(f"{num_folds} trainings of up to {words.plural(epochs, 'epoch')}, one after another.")
+        epochs, why = planned_epochs(config, num_trained_on(dataset.num_clips, num_folds))
+        st.caption(f"{num_folds} trainings of up to {epochs}, one after another. {why}".strip())
 
 
 # -- while it goes -------------------------------------------------------------------------------
@@ -143,10 +143,10 @@ def _result(run: Run, found: CrossValidation) -> None:
         for score in found.scores:
             low, high = found.intervals[score]
             st.metric(
-                f"{_SCORE_WORDS[score]}, mean ± sd over {len(found.folds)} folds",
+                f"{_SCORE_WORDS[score]}, mean ± sd",
                 f"{100 * found.mean(score):.1f} ± {100 * found.sd(score):.1f} %",
                 border=True,
-                help=f"{words.percent(found.pooled[score])} over all samples at once; "
+                help=f"Over {words.plural(len(found.folds), 'fold')}. {words.percent(found.pooled[score])} over all samples at once; "
                 f"95 % interval {words.percent(low)} to {words.percent(high)}, drawing whole sources "
                 f"({found.num_sources:,} of them).",
             )

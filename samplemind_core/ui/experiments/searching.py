@@ -21,7 +21,7 @@ from samplemind_core.search.study import (
 from samplemind_core.search.work import KIND, MAX_TRIALS
 from samplemind_core.store import Search, Task
 from samplemind_core.ui import parts, words
-from samplemind_core.ui.experiments.starting import choose_dataset, choose_settings
+from samplemind_core.ui.experiments.starting import choose_dataset, choose_settings, planned_epochs
 from samplemind_core.ui.living_figure import living_figure
 from samplemind_core.ui.places import go
 from samplemind_core.ui.state import choose, error_boundary, owner, theme, workspace
@@ -95,11 +95,9 @@ def _form() -> None:
             st.rerun()
         folds = f" of {judged} trainings" if judged else ""
         sizes = workspace().store.datasets.split_sizes(dataset.id)
-        epochs = config.for_clips(num_trained_on(sizes, judged or 0)).train.epochs
-        st.caption(
-            f"{words.plural(num_trials, 'trial')}{folds}, up to {words.plural(epochs, 'epoch')} each. "
-            "The first is where you start."
-        )
+        epochs, why = planned_epochs(config, num_trained_on(sizes, judged or 0))
+        trials = words.plural(num_trials, "trial")
+        st.caption(f"{trials}{folds}, up to {epochs} each. The first is where you start. {why}".strip())
 
 
 def _ranges(config: RunConfig) -> tuple[Dimension, ...]:

@@ -6,7 +6,7 @@ import streamlit as st
 
 from samplemind_core.config import PRESETS, RunConfig
 from samplemind_core.store import Dataset
-from samplemind_core.ui import parts
+from samplemind_core.ui import parts, words
 from samplemind_core.ui.settings_form import settings_form
 from samplemind_core.ui.state import choose, workspace
 
@@ -32,3 +32,10 @@ def choose_settings(key: str) -> RunConfig:
     preset = PRESETS[name or next(iter(PRESETS))]
     st.caption(preset.summary)
     return settings_form(preset.config)
+
+
+def planned_epochs(config: RunConfig, num_clips: int) -> tuple[str, str]:
+    """Return how many epochs a training on so many clips has, and a sentence on why where the form says fewer."""
+    epochs = config.for_clips(num_clips).train.epochs
+    why = f"{config.train.epochs} would be few steps on so few samples: Least steps asks for more."
+    return words.plural(epochs, "epoch"), why if epochs > config.train.epochs else ""
