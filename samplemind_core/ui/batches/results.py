@@ -216,12 +216,12 @@ def filters(batch: Batch, summary: AnswerSummary, num_classes: int) -> tuple[Ans
     """Draw what narrows the list down; ``num_classes`` is 0 where the checkpoint gives no prediction sets."""
     labels = [label or NONE for label in summary.by_label] + ([FAILED] if summary.num_failed else [])
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        text = st.text_input("Name", key=f"batch-text-{batch.id}", placeholder="Part of a name", width=220)
-        chosen = st.multiselect("Class", labels, key=f"batch-labels-{batch.id}", placeholder="All", width=320)
+        text = st.text_input("Name", key=f"batch-text-{batch.id}", placeholder="Part of a name", width=200)
+        chosen = st.multiselect("Class", labels, key=f"batch-labels-{batch.id}", placeholder="All", width=280)
         order = st.selectbox(
-            "Order", list(ORDERS), format_func=lambda name: ORDERS[name], key=f"batch-order-{batch.id}", width=200
+            "Order", list(ORDERS), format_func=lambda name: ORDERS[name], key=f"batch-order-{batch.id}", width=190
         )
-        low, high = st.slider("Confidence (%)", 0, 100, (0, 100), key=f"batch-sure-{batch.id}", width=260)
+        low, high = st.slider("Confidence (%)", 0, 100, (0, 100), key=f"batch-sure-{batch.id}", width=220)
         size = 0
         if num_classes:
             size = st.selectbox(

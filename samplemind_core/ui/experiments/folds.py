@@ -146,7 +146,8 @@ def _result(run: Run, found: CrossValidation) -> None:
                 f"{_SCORE_WORDS[score]}, mean ± sd",
                 f"{100 * found.mean(score):.1f} ± {100 * found.sd(score):.1f} %",
                 border=True,
-                help=f"Over {words.plural(len(found.folds), 'fold')}. {words.percent(found.pooled[score])} over all samples at once; "
+                help=f"Over {words.plural(len(found.folds), 'fold')}. "
+                f"{words.percent(found.pooled[score])} over all samples at once; "
                 f"95 % interval {words.percent(low)} to {words.percent(high)}, drawing whole sources "
                 f"({found.num_sources:,} of them).",
             )
