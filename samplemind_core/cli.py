@@ -137,7 +137,7 @@ def import_(
         _show_dataset(workspace, dataset, as_json)
 
 
-datasets_app = typer.Typer(help="List the datasets, or tell what differs between two.")
+datasets_app = typer.Typer(help="List the datasets, tell what differs between two, or delete one.")
 app.add_typer(datasets_app, name="datasets")
 
 
@@ -199,6 +199,28 @@ def datasets_diff(
         for one in found.changed:
             values = "; ".join(f"{field} {before} → {after}" for field, (before, after) in one.values.items())
             out.print(f"  {one.name}: {values}", markup=False)
+
+
+@datasets_app.command("delete")
+def datasets_delete(
+    dataset: Annotated[str, typer.Argument(metavar="DATASET")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do it: it cannot be brought back.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Delete a dataset that no run was trained on, with its files and searches; what it was imported from stays."""
+    with _failing(as_json):
+        workspace = Workspace()
+        found = workspace.dataset(dataset)
+        if not yes:
+            raise SampleMindError(
+                f"Dataset '{found.name}' with {found.num_clips:,} clips would be deleted for good.",
+                "Add --yes to do it.",
+            )
+        workspace.delete_dataset(found.id)
+        if as_json:
+            _print_json({"deleted": found.id, "name": found.name}, compact=True)
+        else:
+            out.print(f"{found.name} is deleted.", markup=False)
 
 
 @app.command()

@@ -192,10 +192,15 @@ class Workspace:
         return self.store.datasets.rejects(dataset_id)
 
     def delete_dataset(self, name_or_id: str) -> None:
-        """Delete a dataset that no run was trained on, with its files."""
+        """Delete a dataset that nothing needs, with its files, its searches and runs that were deleted before.
+
+        See :func:`samplemind_core.data.deleting.check_unused` for what keeps it.
+        """
+        from samplemind_core.data.deleting import check_unused
         from samplemind_core.data.incoming import delete_dataset_folder
 
         dataset = self.dataset(name_or_id)
+        check_unused(self.store, dataset)  # before anything that could be brought back is gone
         control.sweep(self.store, self.settings, dataset_id=dataset.id)
         self.store.datasets.delete(dataset.id)
         delete_dataset_folder(self.root, dataset.id)

@@ -1,4 +1,4 @@
-"""The versions of a dataset: who changed what and when, what differs between two, and the way back."""
+"""The versions of a dataset: who changed what and when, what differs between two, the way back, and its end."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ICONS = {
 
 
 def show_history(dataset: Dataset) -> None:
-    """Draw the versions, newest first, with undo, redo and the difference between any two."""
+    """Draw the versions, newest first, with undo, redo, the difference between any two, and deleting."""
     from samplemind_core.data.editing import stacks
 
     versions = workspace().store.versions.all(dataset.id)
@@ -37,6 +37,7 @@ def show_history(dataset: Dataset) -> None:
     _versions(dataset, versions)
     if len(versions) > 1:
         _difference(dataset, versions)
+    _deleting(dataset)
 
 
 def _step(kind: str, version: Version | None, dataset: Dataset) -> None:
@@ -99,6 +100,19 @@ def _difference(dataset: Dataset, versions: list[Version]) -> None:
                 f"The first {SHOWN_CHANGES} of {words.plural(len(found.changed), 'sample')}. All of them: "
                 f"`python -m samplemind_core datasets diff {dataset.name}@{before} {dataset.name}@{after}`"
             )
+
+
+def _deleting(dataset: Dataset) -> None:
+    with st.popover("Delete this dataset", icon=":material/delete:", key=f"history-delete-{dataset.id}"):
+        st.markdown(
+            "Its samples, spectrograms, versions and searches go for good; what it was imported from stays. A dataset "
+            "that runs were trained on can be deleted once these are."
+        )
+        if st.button("Delete for good", type="primary", key=f"history-sure-{dataset.id}"):
+            with error_boundary():
+                workspace().delete_dataset(dataset.id)
+                st.query_params.pop("dataset", None)  # the address would name what is no more
+                st.rerun()
 
 
 def _word(value: str | bool) -> str:

@@ -165,6 +165,9 @@ def test_a_relabel_and_what_differs_since(call: Call, bursts: Callable[..., Path
     lost = call("relabel", "tones", "low", "nothing.wav", "--json", rc=1)
     assert "no clips called 'nothing.wav'" in json.loads(lost.stdout)["error"]
     assert json.loads(call("datasets", "--json").stdout)["version"] == 2
+    assert "Add --yes" in only(call("datasets", "delete", "tones", "--json", rc=1))["advice"]
+    assert only(call("datasets", "delete", "tones", "--yes", "--json"))["name"] == "tones"
+    assert call("datasets", "--json").stdout == ""
 
 
 def test_an_import_of_nothing_leaves_nothing(call: Call, tmp_path: Path) -> None:

@@ -126,6 +126,18 @@ def test_undo_and_redo_from_the_history(visit, seeded):
     assert seeded.dataset("d1").class_names == ("kick", "snare", "tom")
 
 
+def test_a_dataset_is_deleted_once_nothing_needs_it(visit, seeded):
+    app = visit("data", section="history", dataset="d1")
+    app.button(key="history-sure-d1").click().run()
+    assert "was trained on" in app.error[0].value
+    for run in seeded.runs("d1"):
+        seeded.delete_run(run.id)
+    app.button(key="history-sure-d1").click().run()
+    assert not app.error
+    assert "d1" not in [dataset.id for dataset in seeded.datasets()]
+    assert "not here any more" not in text(app)
+
+
 def test_an_undo_of_somebody_elses_change_that_was_not_seen_is_refused(visit, seeded, monkeypatch):
     seeded.edit("d1").relabel(ids(seeded)[:3], "tom")
     app = visit("data", section="history")

@@ -8,7 +8,17 @@ import pytest
 import soundfile as sf
 
 from samplemind_core.config import build_config
-from samplemind_core.errors import ConfigError, DataError, NameTakenError, NotFoundError, SampleMindError, StorageError
+from samplemind_core.errors import (
+    ConfigError,
+    DataError,
+    JobError,
+    NameTakenError,
+    NotFoundError,
+    SampleMindError,
+    StorageError,
+)
+from samplemind_core.search.space import parse_dimension
+from samplemind_core.search.study import Plan
 from samplemind_core.settings import Settings
 from samplemind_core.workspace import Workspace
 
@@ -117,11 +127,25 @@ def test_ready_made_spectrograms_are_taken_as_they_are_or_the_settings_refused(w
 
 
 def test_a_dataset_in_use_is_not_deleted(trained: Workspace) -> None:
-    with pytest.raises(NameTakenError, match="runs were trained"):
+    with pytest.raises(NameTakenError, match="was trained on"):
         trained.delete_dataset("demo")
     extra = trained.make_demo(per_class=3, name="extra")
     folder = trained.root / "datasets" / extra.id
     assert folder.exists()
+    gone, kept = (trained.submit("extra", build_config("quick"), start=False) for _ in range(2))
+    for run in (gone, kept):
+        trained.stop(run.id)
+    trained.delete_run(gone.id)
+    with pytest.raises(NameTakenError, match=kept.name):
+        trained.delete_dataset("extra")
+    assert trained.restore_run(gone.id).id == gone.id  # what was refused has taken nothing
+    for run in (gone, kept):
+        trained.delete_run(run.id)
+    plan = Plan(build_config("quick"), (parse_dimension("lr=1e-3:1e-2"),), "val_loss")
+    search = trained.search("extra", plan, 1, start=False)
+    with pytest.raises(JobError, match="Search extra-quick"):
+        trained.delete_dataset("extra")
+    trained.tasks.stop(search.task_id or "")
     trained.delete_dataset("extra")
     assert not folder.exists()
     assert "extra" not in [dataset.name for dataset in trained.datasets()]
