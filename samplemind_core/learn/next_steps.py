@@ -9,9 +9,11 @@ from typing import Any
 from samplemind_core.config import PRESETS, RunConfig, flatten
 from samplemind_core.learn.cures import CURES
 from samplemind_core.store.records import Dataset, Run
+from samplemind_core.training.remedies import Case, remedies_for
 
 MORE_EPOCHS = 2.5
 """How much longer a network that has not learned enough is trained."""
+MOST_EPOCHS = 10_000
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,12 @@ def next_steps(datasets: Sequence[Dataset], standings: Sequence[Standing]) -> li
     steps = [_for_verdict(newest)]
     best = [item for item in own if item.has_checkpoint]
     if best:
-        steps.append(_mistakes(best[0]))
+        steps.append(_mistakes(best[0], several=_dataset_of(best[0], datasets).multi_label))
     mates = [item for item in best if item.run.dataset_id == newest.run.dataset_id]
     if len(mates) > 1:
         steps.append(_compare(mates[0], mates[1]))
-    steps.append(_smaller_picture(newest))
+    if _dataset_of(newest, datasets).kind == "audio":
+        steps += _smaller_picture(newest)
     steps.append(_other_preset(newest))
     if best:
         steps.append(
@@ -125,14 +128,22 @@ def _train(standing: Standing, changes: Mapping[str, Any]) -> dict[str, str]:
 
 def _for_verdict(standing: Standing) -> Step:
     config, name = RunConfig.model_validate(standing.run.config), standing.run.name
+    more = _harder(config)
+    augmented = {path: value for path, value in more.items() if path.startswith("augment.")}
+    stronger = "stronger augmentation" if config.augment.enabled else "augmentation"
     if standing.verdict in ("overfitting", "overconfident"):
+        with_what = [
+            *([stronger] if augmented else []),
+            *(["more weight decay"] if "train.weight_decay" in more else []),
+            "an end when validation stops improving",
+        ]
         return Step(
             "cure",
             f"Cure the overfitting of {name}",
-            "The same run with augmentation and more weight decay, and an end when validation stops improving.",
+            f"The same run with {' and '.join(filter(None, [', '.join(with_what[:-1]), with_what[-1]]))}.",
             "Train it again",
             "train",
-            _train(standing, {**CURES["augment"].changes, **CURES["decay"].changes, **CURES["stop"].changes}),
+            _train(standing, {**more, **CURES["stop"].changes}),
             "overfitting",
         )
     if standing.verdict == "suspicious":
@@ -156,7 +167,7 @@ def _for_verdict(standing: Standing) -> Step:
             _train(standing, {"train.lr": float(f"{config.train.lr / 10:.2g}")}),
             "learning-rate",
         )
-    longer = max(config.train.epochs + 1, round(MORE_EPOCHS * config.train.epochs))
+    longer = min(MOST_EPOCHS, max(config.train.epochs + 1, round(MORE_EPOCHS * config.train.epochs)))
     if standing.verdict in ("underfitting", "not_learning", "plateau"):
         return Step(
             "longer",
@@ -170,19 +181,35 @@ def _for_verdict(standing: Standing) -> Step:
     return Step(
         "augment",
         f"Make {name} sturdier",
-        f"It looks healthy. Stronger augmentation and {longer} epochs often help on packs that it has never heard.",
+        f"It looks healthy. {f'{stronger.capitalize()} and {longer}' if augmented else longer} epochs often help on "
+        "packs that it has never heard.",
         "Train it again",
         "train",
-        _train(standing, {**CURES["augment"].changes, "train.epochs": longer}),
+        _train(standing, {**augmented, "train.epochs": longer}),
         "overfitting",
     )
 
 
-def _mistakes(standing: Standing) -> Step:
+def _harder(config: RunConfig) -> dict[str, Any]:
+    """Return what makes a run harder to learn by heart than it was: more augmentation, more weight decay."""
+    return {
+        path: value
+        for remedy in remedies_for("overfitting", Case(config, 0, 0))
+        for path, value in remedy.changes.items()
+        if path.startswith("augment.") or path == "train.weight_decay"
+    }
+
+
+def _dataset_of(standing: Standing, datasets: Sequence[Dataset]) -> Dataset:
+    return next(item for item in datasets if item.id == standing.run.dataset_id)
+
+
+def _mistakes(standing: Standing, *, several: bool) -> Step:
+    where = "Choose a label that it misses or names wrongly" if several else "Click a cell of the confusion matrix"
     return Step(
         "mistakes",
         "Listen to its mistakes",
-        "Click a cell of the confusion matrix. Often the label is wrong, not the network.",
+        f"{where}. Often the label is wrong, not the network.",
         "Look closer",
         "diagnostics",
         {"dataset": standing.run.dataset_id, "a": f"{standing.run.id}:best", "split": "val"},
@@ -202,19 +229,24 @@ def _compare(a: Standing, b: Standing) -> Step:
     )
 
 
-def _smaller_picture(standing: Standing) -> Step:
+def _smaller_picture(standing: Standing) -> list[Step]:
+    """Return the step to half the mel bands, where there are any to spare."""
     config = RunConfig.model_validate(standing.run.config)
     bands = max(16, config.features.n_mels // 2)
-    return Step(
-        "smaller",
-        "Does it need so fine a picture?",
-        f"The same run with {bands} mel bands instead of {config.features.n_mels}. If validation stays the same, you "
-        "save half the work.",
-        "Try it",
-        "train",
-        _train(standing, {"features.n_mels": bands}),
-        "hearing",
-    )
+    if bands >= config.features.n_mels:
+        return []
+    return [
+        Step(
+            "smaller",
+            "Does it need so fine a picture?",
+            f"The same run with {bands} mel bands instead of {config.features.n_mels}. If validation stays the same, "
+            "you save half the work.",
+            "Try it",
+            "train",
+            _train(standing, {"features.n_mels": bands}),
+            "hearing",
+        )
+    ]
 
 
 def _other_preset(standing: Standing) -> Step:

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
-from samplemind_core.config import RunConfig, apply_changes, build_config, parse_assignments
+from samplemind_core.config import PRESETS, RunConfig, apply_changes, build_config, flatten, parse_assignments
 from samplemind_core.config import preset as preset_config
 from samplemind_core.learn.next_steps import Standing, changes_text, next_steps
 from samplemind_core.store import Dataset, Run
@@ -54,6 +55,27 @@ def test_every_verdict_has_its_next_run(verdict):
         assert after.train.epochs > base.train.epochs
     names = [item.name for item in [step, *rest]]
     assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("verdict", ["overfitting", "healthy"])
+def test_what_is_called_stronger_is_nowhere_weaker(preset, verdict):
+    config = preset_config(preset)
+    run = Run("r1", "run r1", "d1", "finished", config.model_dump(mode="json"), "me", 1.0, 1.0)
+    after = settings(next_steps([DRUMS], [Standing(run, verdict, True)])[0].query)
+    changed = {path: value for path, value in flatten(after).items() if flatten(config)[path] != value}
+    augmented = {path for path in changed if path.startswith("augment.")}
+    assert augmented
+    assert all(changed[path] > flatten(config)[path] for path in augmented)
+    # Outside AdamW the decay is part of the gradient: 0.3 of it, and nothing is learned.
+    assert after.train.weight_decay <= (0.3 if config.train.optimizer == "adamw" else 0.01)
+
+
+def test_no_finer_picture_is_offered_as_a_smaller_one():
+    assert "smaller" not in {step.name for step in next_steps([DRUMS], [standing(n_mels=16)])}
+    ready = replace(DRUMS, kind="features")
+    assert "smaller" not in {step.name for step in next_steps([ready], [standing()])}
+    assert "smaller" in {step.name for step in next_steps([DRUMS], [standing()])}
 
 
 def test_a_suspicious_run_leads_to_its_dataset():
