@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from samplemind_core.evaluation.metrics import Evaluation
     from samplemind_core.inference.classifier import Classifier, Result
     from samplemind_core.inference.windows import Segment
-    from samplemind_core.store import Dataset, Epoch, Run
+    from samplemind_core.store import Dataset, Epoch, Reject, Run
 
 app = typer.Typer(
     name="samplemind",
@@ -596,8 +596,11 @@ def _answers(classifier: Classifier, paths: Iterable[Path], *, keep_signals: boo
     from samplemind_core.audio.decode import AUDIO_SUFFIXES
 
     result = None
-    for result in classifier.stream(_audio_files(paths, AUDIO_SUFFIXES), keep_signals=keep_signals):
+    left_out: list[Reject] = []
+    for result in classifier.stream(_audio_files(paths, left_out), keep_signals=keep_signals):
         yield result
+    for one in left_out:
+        err.print(f"Left out: {one.name}: {one.reason}", markup=False)
     if result is None:
         raise SampleMindError("No audio file was found there.", f"Known endings: {', '.join(sorted(AUDIO_SUFFIXES))}.")
 
@@ -692,11 +695,13 @@ def _show_evaluation(evaluation: Evaluation, split: str) -> None:
     )
 
 
-def _audio_files(paths: Iterable[Path], suffixes: frozenset[str]) -> Iterator[Path]:
-    """Yield files as given, and every audio file in folders, sorted."""
+def _audio_files(paths: Iterable[Path], left_out: list[Reject]) -> Iterator[Path]:
+    """Yield files as given, and every sound in folders, as a batch takes them; add what is none to ``left_out``."""
+    from samplemind_core.batches.work import walk_audio
+
     for path in paths:
         if path.is_dir():
-            yield from sorted(file for file in path.rglob("*") if file.suffix.lower() in suffixes and file.is_file())
+            yield from (path / name for name in walk_audio(path, left_out))
         else:
             yield path
 

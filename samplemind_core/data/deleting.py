@@ -25,9 +25,10 @@ def check_unused(store: Store, dataset: Dataset) -> None:
     """
     runs = store.runs.all(dataset_id=dataset.id)
     if runs:
-        more = f" and {len(runs) - 1:,} more" if len(runs) > 1 else ""
+        who = f" and {len(runs) - 1:,} more were" if len(runs) > 1 else " was"
         raise NameTakenError(
-            f"Dataset '{dataset.name}' is what run '{runs[0].name}'{more} was trained on.", "Delete these runs first."
+            f"Run '{runs[0].name}'{who} trained on dataset '{dataset.name}'.",
+            f"Delete {'these runs' if len(runs) > 1 else 'this run'} first.",
         )
     for task in store.tasks.all(statuses=("queued", "running")):
         if _dataset_of(store, task) == dataset.id:

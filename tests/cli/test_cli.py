@@ -402,8 +402,15 @@ def test_classify(ask: Call, trained: Path, tmp_path: Path) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(sound, place)
     (folder / "notes.txt").write_text("not a sound")
-    found = lines(ask("classify", "first", sounds[0], folder, "--json"))
-    assert [row["path"] for row in found] == [str(sounds[0]), *(str(file) for file in sorted(folder.glob("deep/*")))]
+    (folder / "deep" / "._0.wav").write_bytes(b"left by a Mac")
+    heard = ask("classify", "first", sounds[0], folder, "--json")
+    found = lines(heard)
+    assert "Left out: notes.txt: Not an audio file" in heard.stderr
+    assert "macOS" in heard.stderr
+    assert [row["path"] for row in found] == [
+        str(sounds[0]),
+        *(str(file) for file in sorted(folder.glob("deep/[!.]*"))),
+    ]
     for row in found:
         assert row["probs"][row["label"]] == row["confidence"] == max(row["probs"].values())
         assert sum(row["probs"].values()) == pytest.approx(1.0)
@@ -416,11 +423,14 @@ def test_a_bad_file_has_its_line_and_the_others_go_on(ask: Call, trained: Path, 
     good = next(trained.glob("datasets/*/audio/**/*.*"))
     bad = tmp_path / "bad\udcff.wav"  # a name that is not UTF-8
     bad.write_bytes(b"RIFF")
-    result = ask("classify", "first", bad, tmp_path / "missing.wav", good, "--json", rc=1)
+    (tmp_path / "phone").mkdir()
+    (tmp_path / "phone" / "voice.m4a").write_bytes(b"\0\0\0\x18ftypM4A \0\0\0\0M4A mp42isom")
+    result = ask("classify", "first", bad, tmp_path / "missing.wav", tmp_path / "phone", good, "--json", rc=1)
     found = lines(result)
-    assert [("error" in row, "label" in row) for row in found] == [(True, False), (True, False), (False, True)]
+    assert ["error" in row for row in found] == ["label" not in row for row in found] == [True, True, True, False]
     assert found[0]["path"] == str(bad)
-    assert "2 of 3 files" in result.stderr
+    assert "voice.m4a" in found[2]["error"]
+    assert "3 of 4 files" in result.stderr
     (tmp_path / "empty").mkdir()
     assert "No audio file" in only(ask("classify", "first", tmp_path / "empty", "--json", rc=1))["error"]
 

@@ -129,7 +129,7 @@ def test_undo_and_redo_from_the_history(visit, seeded):
 def test_a_dataset_is_deleted_once_nothing_needs_it(visit, seeded):
     app = visit("data", section="history", dataset="d1")
     app.button(key="history-sure-d1").click().run()
-    assert "was trained on" in app.error[0].value
+    assert "trained on dataset" in app.error[0].value
     for run in seeded.runs("d1"):
         seeded.delete_run(run.id)
     app.button(key="history-sure-d1").click().run()

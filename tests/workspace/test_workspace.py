@@ -127,7 +127,7 @@ def test_ready_made_spectrograms_are_taken_as_they_are_or_the_settings_refused(w
 
 
 def test_a_dataset_in_use_is_not_deleted(trained: Workspace) -> None:
-    with pytest.raises(NameTakenError, match="was trained on"):
+    with pytest.raises(NameTakenError, match="trained on dataset"):
         trained.delete_dataset("demo")
     extra = trained.make_demo(per_class=3, name="extra")
     folder = trained.root / "datasets" / extra.id
