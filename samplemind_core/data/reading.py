@@ -6,6 +6,7 @@ knows and reads only the rest.
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import os
@@ -82,6 +83,7 @@ class Workbench:
             if not self._known:
                 journal.write(json.dumps(self._first_line(self._stamp)) + "\n")
             stack.enter_context(_single_threaded())
+            stack.enter_context(_without_old_garbage())
             processes = stack.enter_context(listeners().at_work(expected))
             num_threads = processes.num_threads
             pool = stack.enter_context(ThreadPoolExecutor(num_threads, thread_name_prefix="import"))
@@ -90,16 +92,17 @@ class Workbench:
             def finished() -> list[tuple[Candidate, Reading]]:
                 part, future = parts.popleft()
                 outcomes = iter(future.result())
-                done, lines = [], []
+                done, lines, made = [], [], []
                 for candidate, reading in part:
                     if reading is None:
                         reading, row = next(outcomes)
                         if row:
-                            rows.write(row)
+                            made.append(row)
                             reading = replace(reading, row=self._count)
                             self._count += 1
                         lines.append(_line(reading))
                     done.append((candidate, reading))
+                rows.write(b"".join(made))
                 rows.flush()  # before the journal, which promises that the row is there
                 journal.write("".join(lines))
                 journal.flush()
@@ -238,6 +241,19 @@ def _single_threaded() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def _without_old_garbage() -> Iterator[None]:
+    """Keep what was there before out of garbage collections: thousands of new objects make several of them.
+
+    With a deep learning library loaded each would take a tenth of a second, in which no thread does anything else.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _safe_name(name: str) -> str:

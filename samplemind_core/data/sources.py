@@ -134,7 +134,7 @@ class Sieve:
 
     def takes(self, name: str) -> bool:
         """Return whether a file of this relative name may be audio."""
-        parts = PurePosixPath(name).parts
+        parts = name.split("/")
         base = parts[-1]
         suffix = PurePosixPath(base.rstrip()).suffix.lower()
         if _MACOS_FOLDER in parts:

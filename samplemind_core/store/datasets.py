@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-from sqlalchemy import Text, bindparam, func, insert, or_, select, type_coerce
+from sqlalchemy import Table, Text, bindparam, func, insert, or_, select, type_coerce
 from sqlalchemy.exc import IntegrityError
 
 from samplemind_core.errors import NameTakenError, NotFoundError
@@ -17,6 +17,8 @@ from samplemind_core.store.versions import clip_record, first_version, insert_ve
 
 T = TypeVar("T")
 BATCH = 5_000
+
+_CLIPS = cast("Table", ClipRow.__table__)  # for thousands of rows, without what sessions do for each
 
 
 class Datasets:
@@ -38,7 +40,7 @@ class Datasets:
             with self._db.write() as session:
                 session.execute(insert(DatasetRow), values)
                 for rows in _batches(clips):
-                    session.execute(insert(ClipRow), [_clip_values(clip, dataset.id) for clip in rows])
+                    session.execute(insert(_CLIPS), [_clip_values(clip, dataset.id) for clip in rows])
                 for bad in _batches(rejects):
                     session.execute(insert(RejectRow), [{"dataset_id": dataset.id, **asdict(row)} for row in bad])
                 insert_version(session, first_version(dataset))
