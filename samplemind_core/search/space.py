@@ -123,7 +123,8 @@ def check_dimensions(config: RunConfig, dimensions: Iterable[Dimension]) -> tupl
     Raises
     ------
     ConfigError
-        If there are none, one comes twice, a range is empty, or a value is none that the setting can take.
+        If there are none, one comes twice, a range is empty, a value is none that the setting can take, or would end
+        every run with the other settings.
     """
     found = tuple(dimensions)
     if not found:
@@ -145,7 +146,7 @@ def check_dimensions(config: RunConfig, dimensions: Iterable[Dimension]) -> tupl
         else:
             ends = (one.low, one.high)
         for end in ends:
-            applied(config, {one.path: round(end) if one.integer and isinstance(end, float) else end})
+            applied(config, {one.path: round(end) if one.integer and isinstance(end, float) else end}).check()
     return found
 
 

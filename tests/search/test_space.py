@@ -58,8 +58,9 @@ def test_what_cannot_be_read_is_told(text: str, message: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["lr=0.1:0.01", "lr=0:0.1:log", "dropout=0:2", "optimizer=adam,magic", "augment=off,wild", "batch_size=0,16"],
-)
+    ["lr=0.1:0.01", "lr=0:0.1:log", "dropout=0:2", "optimizer=adam,magic", "augment=off,wild", "batch_size=0,16",
+     "model.name=samplemind_cnn,resnet"],
+)  # fmt: skip
 def test_values_that_a_setting_cannot_take_are_refused(text: str) -> None:
     with pytest.raises(ConfigError):
         check_dimensions(build_config(), [parse_dimension(text)])
