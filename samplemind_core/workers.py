@@ -199,6 +199,13 @@ def patiently(action: Callable[[], T], log: logging.Logger) -> T:
             time.sleep(HEARTBEAT_S)
 
 
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that memory ran out: this machine's or a GPU's, whoever asked for it."""
+    # PyTorch has an error of its own for GPUs, known by name as it need not be loaded, and none for the machine's.
+    by_torch = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and by_torch)
+
+
 class Lease:
     """Keep a claimed piece of work ours, and never let the store's troubles stop it.
 

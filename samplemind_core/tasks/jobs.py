@@ -15,7 +15,7 @@ from samplemind_core.store import Store, Task
 from samplemind_core.store.records import TaskStatus
 from samplemind_core.tasks.context import TaskContext
 from samplemind_core.tasks.registry import handler
-from samplemind_core.workers import Crew, Lease, file_log, forget, is_gone
+from samplemind_core.workers import Crew, Lease, file_log, forget, is_gone, ran_out_of_memory
 
 if TYPE_CHECKING:
     from samplemind_core.workspace import Workspace
@@ -60,16 +60,14 @@ def execute(workspace: Workspace, task: Task) -> Task:
             except SampleMindError as problem:
                 error = {"problem": problem.problem, "advice": problem.advice}
                 log.error("failed: %s", problem)
-            except MemoryError:
-                error = {"problem": "Memory ran out.", "advice": "Close other programs, or take less at a time."}
-                error["detail"] = traceback.format_exc()
-                log.exception("failed")
             except Exception as problem:
                 error = {
                     "problem": f"Something unexpected went wrong: {problem!r}.",
                     "advice": "The technical detail below helps those who maintain SampleMind.",
-                    "detail": traceback.format_exc(),
                 }
+                if ran_out_of_memory(problem):
+                    error = {"problem": "Memory ran out.", "advice": "Close other programs, or take less at a time."}
+                error["detail"] = traceback.format_exc()
                 log.exception("failed")
         if lease.lost:
             log.warning("the task was declared interrupted meanwhile; nothing more is recorded")

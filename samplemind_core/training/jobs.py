@@ -21,7 +21,7 @@ from samplemind_core.store import Epoch, Run, Store
 from samplemind_core.store.records import ACTIVE
 from samplemind_core.training.elsewhere import elsewhere
 from samplemind_core.training.usage import Usage
-from samplemind_core.workers import Crew, Lease, file_log, forget, identity, is_gone, patiently
+from samplemind_core.workers import Crew, Lease, file_log, forget, identity, is_gone, patiently, ran_out_of_memory
 
 if TYPE_CHECKING:
     import torch
@@ -104,12 +104,10 @@ def execute(
         except SampleMindError as problem:
             status, reason, error = "failed", str(problem), None
             log.error("failed: %s", problem)
-        except MemoryError:
-            reason = "Memory ran out. Use a smaller batch size or network."
-            status, error = "failed", traceback.format_exc()
-            log.exception("failed")
         except Exception as problem:
             status, reason, error = "failed", f"An unexpected error: {problem!r}.", traceback.format_exc()
+            if ran_out_of_memory(problem):
+                reason = "Memory ran out. Use a smaller batch size or network."
             log.exception("failed")
         if observer.lost:
             log.warning("the run was declared interrupted meanwhile; nothing more is recorded")

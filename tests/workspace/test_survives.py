@@ -104,6 +104,24 @@ def test_half_a_file_that_a_kill_left_behind_is_cleared_away(ws: Workspace) -> N
     assert not left.exists()
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"),
+        MemoryError(),
+    ],
+    ids=["of a GPU", "of this machine, for PyTorch", "of this machine"],
+)
+def test_memory_that_ran_out_is_called_so(ws: Workspace, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def full(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(trainer.Trainer, "fit", full)
+    run = ws.train("demo", build_config("quick", TINY | {"epochs": 1}))
+    assert (run.status, run.end_reason) == ("failed", "Memory ran out. Use a smaller batch size or network.")
+
+
 def away(*_: object, **__: object) -> None:
     raise StoreError("The database did not answer.", "Wait.")
 
