@@ -60,6 +60,7 @@ class Workbench:
         self.row_bytes = 2 * math.prod(self.features.shape)
         self._journal, self._rows = folder / "journal", folder / "log_mel"
         self._row_start = len(cache_header((0, *self.features.shape)))
+        self._whole = 0  # bytes of the journal up to its last whole line
         self._known = self._read(stamp)
         self._stamp = stamp
         self._count = max((row.row + 1 for row in self._known.values()), default=0)
@@ -76,6 +77,8 @@ class Workbench:
         self.audio.mkdir(parents=True, exist_ok=True)
         parts: deque[tuple[list[tuple[Candidate, Reading | None]], Future[list[Outcome]]]] = deque()
         with ExitStack() as stack:
+            if self._known:
+                os.truncate(self._journal, self._whole)  # what comes next begins a line of its own
             journal = stack.enter_context(self._journal.open("a" if self._known else "w", encoding="utf-8"))
             rows = stack.enter_context(self._rows.open("r+b" if self._known else "w+b"))
             rows.truncate(self._place(self._count))
@@ -201,12 +204,13 @@ class Workbench:
         """Return what an earlier attempt finished; nothing where its source or settings were others."""
         known: dict[str, Reading] = {}
         try:
-            lines = self._journal.read_text(encoding="utf-8").splitlines()
+            lines = self._journal.read_bytes().splitlines(keepends=True)
             num_rows = (self._rows.stat().st_size - self._row_start) // self.row_bytes
             if json.loads(lines[0]) != self._first_line(stamp):
                 return {}
         except (OSError, ValueError, IndexError):
             return {}
+        self._whole = len(lines[0])
         for line in lines[1:]:
             try:
                 values: dict[str, Any] = json.loads(line)
@@ -214,8 +218,11 @@ class Workbench:
                 if info is not None:
                     info = AudioInfo(**info | {"notes": tuple(info["notes"])})
                 reading = Reading(**values, info=info)
+                if not line.endswith(b"\n"):
+                    break
             except (ValueError, TypeError, KeyError):
-                break  # the line that was being written when the process died
+                break  # the line that was being written when the process died or the disk was full
+            self._whole += len(line)
             if reading.reason or (reading.row < num_rows and (self.folder / reading.file).is_file()):
                 known[reading.name] = reading
         return known

@@ -108,6 +108,21 @@ def test_a_half_written_line_and_a_missing_row_are_done_again(
     assert len(decoded) == 1
 
 
+@pytest.mark.parametrize("cut", [40, -1])
+def test_a_half_written_line_costs_its_file_once(
+    store: Store, root: Path, drums: Path, tmp_path: Path, decoded: list[str], cut: int
+) -> None:
+    keep = Resumable(tmp_path / "work", "thedataset")
+    read_all_and_stop(store, root, drums, keep)
+    journal = keep.folder / "journal"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines[:6]) + lines[6][:cut])  # the disk was full
+    read_all_and_stop(store, root, drums, keep)
+    decoded.clear()
+    assert import_dataset(store, root, drums, "drums", resumable=keep).num_clips == 16
+    assert decoded == []
+
+
 def test_another_archive_of_the_same_name_is_read_anew(
     store: Store, root: Path, drums: Path, tmp_path: Path, decoded: list[str]
 ) -> None:
