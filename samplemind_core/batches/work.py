@@ -23,7 +23,7 @@ from samplemind_core.data.sources import Sieve, text_of
 from samplemind_core.errors import AudioError, DataError, NotFoundError
 from samplemind_core.files import make_folder, storage_error, write_atomic
 from samplemind_core.inference.classifier import Classifier, Result
-from samplemind_core.inference.sorting import safe_name
+from samplemind_core.inference.sorting import safe_file_name, safe_name, unused
 from samplemind_core.store.records import Answer, Batch, Reject
 
 if TYPE_CHECKING:
@@ -310,13 +310,15 @@ def _unpack(context: TaskContext, own: Path, name: str) -> None:
     into = own / "audio"
     shutil.rmtree(into, ignore_errors=True)
     make_folder(into)
-    with open_archive(own / safe_name(name), context.workspace.settings.limits) as tree:
+    with open_archive(own / safe_file_name(name), context.workspace.settings.limits) as tree:
         refused += tree.rejects
         wanted = [path for path in sorted(tree.files) if not path.lower().endswith(".csv")]
         for count, path in enumerate(wanted):
             context.progress(count, len(wanted), "Unpacking")
             context.check()
-            target = into.joinpath(*(safe_name(part) for part in path.split("/")))
+            *folders, file = path.split("/")
+            # Two names of an archive may be one here: neither takes the other's place.
+            target = unused(into.joinpath(*map(safe_name, folders), safe_file_name(file)))
             try:
                 content = tree.files[path]()
             except AudioError as error:

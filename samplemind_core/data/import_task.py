@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 KIND, DEMO_KIND = "import", "demo"
 UPLOAD = "upload"
 _CHUNK = 1 << 20
+_MAX_NAME_BYTES = 200
 
 
 def run(context: TaskContext) -> dict[str, Any]:
@@ -180,7 +181,8 @@ def _is_sound(name: str) -> bool:
 def _file_name(name: str, taken: set[str]) -> str:
     """Return a name that any file system takes, near to an uploaded file's and unlike those before it."""
     base = "".join(char if char.isprintable() and char not in '/\\:*?"<>|' else "_" for char in name).strip(". ")
-    path = Path((base or "file")[-120:])
+    # Bytes, not characters: of some scripts a letter takes nine, and the end of a name holds its ending.
+    path = Path((base or "file").encode()[-_MAX_NAME_BYTES:].decode(errors="ignore"))
     safe, number = path.name, 2
     while safe.casefold() in taken:
         safe, number = f"{path.stem}-{number}{path.suffix}", number + 1

@@ -42,6 +42,7 @@ _CHUNK = 1 << 20
 _REFUSED = set('<>:"/\\|?*') | {chr(code) for code in range(32)} | {chr(127)}
 _RESERVED = {"con", "prn", "aux", "nul", *(f"com{n}" for n in range(1, 10)), *(f"lpt{n}" for n in range(1, 10))}
 _MAX_NAME_BYTES = 200
+_MAX_SUFFIX_BYTES = 12
 
 Progress = Callable[[int, int | None, str], None]
 ShouldStop = Callable[[], bool]
@@ -365,6 +366,23 @@ def safe_name(text: str) -> str:
     if not cleaned:
         return "_"
     return f"_{cleaned}" if cleaned.split(".")[0].casefold() in _RESERVED else cleaned
+
+
+def safe_file_name(name: str) -> str:
+    """Return a file's name as :func:`safe_name` does; a long one is cut before its ending, which says what it is."""
+    suffix = PurePosixPath(name).suffix
+    if not 1 < len(suffix.encode()) <= _MAX_SUFFIX_BYTES:
+        return safe_name(name)
+    return f"{safe_name(name.removesuffix(suffix))}.{safe_name(suffix[1:])}"
+
+
+def unused(path: Path) -> Path:
+    """Return a path, or it with a number where a file has it."""
+    number, free = 1, path
+    while os.path.lexists(free):
+        number += 1
+        free = path.with_name(f"{path.stem} ({number}){path.suffix}")
+    return free
 
 
 def _fill(pattern: str, values: dict[str, str], suffix: str) -> str:

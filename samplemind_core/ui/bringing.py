@@ -59,7 +59,7 @@ def dropped(files: Iterable[Upload], limits: Limits) -> list[Given]:
         If there are more sounds than one upload takes.
     """
     from samplemind_core.data.archives import is_archive_name
-    from samplemind_core.inference.sorting import safe_name
+    from samplemind_core.inference.sorting import safe_file_name
 
     kept: dict[str, list[Given]] = st.session_state.get("opened-archives", {})
     opened: dict[str, list[Given]] = {}
@@ -70,7 +70,7 @@ def dropped(files: Iterable[Upload], limits: Limits) -> list[Given]:
             continue
         if file.file_id not in kept:
             with tempfile.TemporaryDirectory(prefix="samplemind-") as folder:
-                path = Path(folder, safe_name(file.name))
+                path = Path(folder, safe_file_name(file.name))
                 path.write_bytes(file.getvalue())
                 kept = {**kept, file.file_id: opened_archive(path, file.file_id, limits)}
         opened[file.file_id] = kept[file.file_id]

@@ -118,11 +118,15 @@ def test_an_archive_is_unpacked_beside_the_batch(trained: Workspace, pack: Path,
         for path in ("0.wav", "b/1.wav", "broken.wav", "readme.txt"):
             out.write(pack / path, path)
         out.write(pack / "0.wav", "../../outside.wav")
+        for odd in ("c/k:.wav", "c/k?.wav", "c/" + "\u1112\u1161\u11ab" * 40 + ".wav"):
+            out.write(pack / "2.wav", odd)
     batch = submit_batch(
         trained, "r", kind="archive", origin=archive.name, fill=lambda own: shutil.copy(archive, own / archive.name)
     )
     work(trained)
-    assert [answer.file for answer in trained.store.answers.page(batch.id)] == ["0.wav", "broken.wav", "b/1.wav"]
+    files = [answer.file or "" for answer in trained.store.answers.page(batch.id)]
+    assert files[:-1] == ["0.wav", "broken.wav", "b/1.wav", "c/k_ (2).wav", "c/k_.wav"]
+    assert files[-1].endswith(".wav")
     own = batches.batch_folder(trained.root, batch.id)
     assert (own / "audio" / "b" / "1.wav").read_bytes() == (pack / "b" / "1.wav").read_bytes()
     refused = {reject.name: reject.reason for reject in batches.left_out(trained.root, batch)}

@@ -192,11 +192,20 @@ def test_names_that_are_taken_or_will_be(workspace: Workspace, drums: Path) -> N
 def test_uploaded_files_lie_side_by_side_under_harmless_names(tmp_path: Path) -> None:
     import io
 
-    names = ["kick.wav", "Kick.wav", "../../evil.wav", "a/b.wav", "..", "x" * 300 + ".wav"]
+    names = [
+        "kick.wav",
+        "Kick.wav",
+        "../../evil.wav",
+        "a/b.wav",
+        "..",
+        "x" * 300 + ".wav",
+        "\u1112\u1161\u11ab" * 40 + ".wav",
+    ]
     put = keep_upload({name: io.BytesIO(b"x") for name in names})
     assert put(tmp_path / "upload") == "files"
     kept = sorted(path.name for path in (tmp_path / "upload" / "files").iterdir())
-    assert len(kept) == 6
+    assert len(kept) == 7
+    assert sum(name.endswith(".wav") for name in kept) == 6
     assert {"kick.wav", "Kick-2.wav", "a_b.wav", "file"} < set(kept)
     assert [path.name for path in tmp_path.iterdir()] == ["upload"]
 

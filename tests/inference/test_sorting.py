@@ -13,6 +13,7 @@ from samplemind_core.inference.sorting import (
     check_pattern,
     journals,
     plan_sorting,
+    safe_file_name,
     safe_name,
     sort_into,
     undo,
@@ -211,3 +212,8 @@ def test_safe_names() -> None:
     assert safe_name("Hi Hat: open?") == "Hi Hat_ open_"
     assert safe_name("NUL.txt") == "_NUL.txt"
     assert safe_name("") == "_"
+    assert safe_file_name("NUL.txt") == "_NUL.txt"
+    assert safe_file_name("../.hidden") == "_.hidden"
+    long = safe_file_name("\u1112\u1161\u11ab" * 40 + ".wav")  # a Korean name as a Mac writes it: 364 bytes
+    assert long.endswith("\u11ab.wav")
+    assert len(long.encode()) < 255

@@ -88,12 +88,12 @@ def from_archive(ref: str) -> None:
     ):
         assert archive is not None
         from samplemind_core.batches.work import submit_batch
-        from samplemind_core.inference.sorting import safe_name
+        from samplemind_core.inference.sorting import safe_file_name
 
         content: BinaryIO = archive
 
         def fill(own: Path) -> None:
-            with (own / safe_name(archive.name)).open("wb") as out:
+            with (own / safe_file_name(archive.name)).open("wb") as out:
                 shutil.copyfileobj(content, out)
 
         batch = submit_batch(workspace(), ref, kind="archive", origin=archive.name, owner=owner(), fill=fill)
@@ -137,12 +137,8 @@ def from_files(ref: str) -> None:
 
 def _write(files: Sequence[Any], folder: Path) -> None:
     """Write uploads under names of their own; two of one name stay two."""
-    from samplemind_core.inference.sorting import safe_name
+    from samplemind_core.inference.sorting import safe_file_name, unused
 
-    for number, file in enumerate(files):
-        name = safe_name(file.name)
-        target = folder / name
-        if target.exists():
-            target = folder / f"{target.stem} ({number}){target.suffix}"
-        with target.open("wb") as out:
+    for file in files:
+        with unused(folder / safe_file_name(file.name)).open("wb") as out:
             shutil.copyfileobj(file, out)
