@@ -83,7 +83,7 @@ def measure(request: Mapping[str, Any]) -> Cost:
     steps = sorted(seconds[WARM_STEPS:])
     median = statistics.median(steps)
     low, high = steps[len(steps) // 10], steps[-1 - len(steps) // 10]
-    gpu = int(torch.cuda.max_memory_reserved()) if trainer.device.type == "cuda" else None
+    gpu = int(torch.cuda.max_memory_reserved(trainer.device)) if trainer.device.type == "cuda" else None
     return Cost(
         step_s=median,
         spread=(high - low) / (2 * median),

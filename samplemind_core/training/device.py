@@ -49,6 +49,12 @@ def device_of(config: TrainConfig, device: str = "auto") -> torch.device:
     return pick_device(device if config.device == "auto" else config.device)
 
 
+def make_current(device: torch.device) -> None:
+    """Let PyTorch mean this GPU in this thread where none is named, as where it tells how much memory is taken."""
+    if device.type == "cuda":
+        torch.cuda.set_device(device.index or 0)
+
+
 def count_processes(config: TrainConfig, device: str = "auto") -> int:
     """Return how many processes train a run on this machine, one for each device.
 

@@ -236,7 +236,7 @@ def _train(store: Store, settings: Settings, run: Run, observer: StoreObserver) 
     from samplemind_core.data.dataset import load_clips
     from samplemind_core.training.clip_record import FILE as CLIP_RECORD
     from samplemind_core.training.clip_record import ClipRecord
-    from samplemind_core.training.device import count_processes, device_of
+    from samplemind_core.training.device import count_processes, device_of, make_current
     from samplemind_core.training.trainer import Trainer
     from samplemind_core.training.training_data import TrainingData
     from samplemind_core.training.variants import with_variants
@@ -277,6 +277,7 @@ def _train(store: Store, settings: Settings, run: Run, observer: StoreObserver) 
         observer.count_children()
         outcome = fit_on_several(config, data, folder, observer, several, device, last, noted)
     else:
+        make_current(device)
         record = ClipRecord.of(noted, data, config.train.epochs) if noted else None
         trainer = Trainer(config, data, folder, observer, device=settings.device, record=record)
         if last is not None:

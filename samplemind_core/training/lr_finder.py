@@ -113,6 +113,7 @@ def find_lr(
     import torch
 
     from samplemind_core.errors import NonFiniteLossError
+    from samplemind_core.training.device import device_of
     from samplemind_core.training.measuring import Totals
     from samplemind_core.training.observer import Silent
     from samplemind_core.training.trainer import Trainer
@@ -126,8 +127,8 @@ def find_lr(
     lrs = np.geomspace(*ends, num_steps).tolist()
     losses: list[float] = []
     mean = 0.0
-    on_gpu = [torch.cuda.current_device()] if torch.cuda.is_available() else []
-    with torch.random.fork_rng(devices=on_gpu):
+    where = device_of(config.train, device)
+    with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []):
         trainer = Trainer(config.model_copy(update={"train": plain}), data, Path(), Silent(), device=device)
         trainer.model.train()
         batches = _batches(trainer)

@@ -25,24 +25,32 @@ class Usage:
         self._process = psutil.Process()
         self.with_children = False
         """Whether the processes that this one started count too."""
-        self._gpu = False
+        self._gpu: int | None = None
+        self._gpu_id = ""
         self._asked_at = -GPU_EVERY_S
         self._gpu_use: float | None = None
 
     def watch_gpu(self) -> None:
-        """Look at the GPU too, if this process trains on one; called by the thread that trains, once it does."""
+        """Look at the GPU too, if this process trains on one; called by the thread that trains, once it does.
+
+        Which one is current differs from thread to thread, and ``nvidia-smi`` counts those too that this process
+        does not see.
+        """
         torch = sys.modules.get("torch")
-        self._gpu = torch is not None and torch.cuda.is_initialized()
+        if torch is not None and torch.cuda.is_initialized():
+            self._gpu = torch.cuda.current_device()
+            uuid = getattr(torch.cuda.get_device_properties(self._gpu), "uuid", None)
+            self._gpu_id = f"GPU-{uuid}" if uuid else str(self._gpu)
 
     def read(self) -> dict[str, Any]:
         """Return ``memory_bytes`` and, on a GPU, ``gpu_memory_bytes`` and ``gpu_use`` (a fraction, or None)."""
         found: dict[str, Any] = {"memory_bytes": self._memory()}
         # Not before: this is called by another thread, which would find torch half imported.
-        if self._gpu:
+        if self._gpu is not None:
             torch = sys.modules["torch"]
-            found["gpu_memory_bytes"] = int(torch.cuda.memory_reserved())
+            found["gpu_memory_bytes"] = int(torch.cuda.memory_reserved(self._gpu))
             if time.monotonic() - self._asked_at >= GPU_EVERY_S:
-                self._asked_at, self._gpu_use = time.monotonic(), gpu_use(torch.cuda.current_device())
+                self._asked_at, self._gpu_use = time.monotonic(), gpu_use(self._gpu_id)
             found["gpu_use"] = self._gpu_use
         return found
 
@@ -58,13 +66,14 @@ def _rss(process: psutil.Process) -> int:
         return 0
 
 
-def gpu_use(index: int) -> float | None:
-    """Return how busy a GPU is, as a fraction; None where ``nvidia-smi`` does not say."""
+def gpu_use(gpu_id: str) -> float | None:
+    """Return how busy the GPU of an id (``GPU-…``) or number is, a fraction; None where ``nvidia-smi`` says nothing."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return None
     try:
-        answer = subprocess.run([program, *QUERY], capture_output=True, text=True, timeout=2, check=True).stdout
-        return min(1.0, float(answer.splitlines()[index]) / 100)
+        command = [program, f"--id={gpu_id}", *QUERY]
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=2, check=True).stdout
+        return min(1.0, float(answer.splitlines()[0]) / 100)
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):
         return None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -14,7 +16,10 @@ from samplemind_core.training.usage import Usage, gpu_use
 
 def fake_torch(initialized: bool = True) -> SimpleNamespace:
     cuda = SimpleNamespace(
-        is_initialized=lambda: initialized, memory_reserved=lambda: 3 << 30, current_device=lambda: 1
+        is_initialized=lambda: initialized,
+        memory_reserved=lambda device: (1 + device) << 30,
+        current_device=lambda: 1 if threading.current_thread() is threading.main_thread() else 0,
+        get_device_properties=lambda device: SimpleNamespace(uuid=f"b0b-{device}"),
     )
     return SimpleNamespace(cuda=cuda)
 
@@ -36,28 +41,31 @@ def test_memory_is_told_and_a_gpu_only_where_it_trains_on_one(monkeypatch: pytes
 
 
 def test_a_gpu_is_asked_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[int] = []
+    asked: list[str] = []
     monkeypatch.setitem(sys.modules, "torch", fake_torch())
-    monkeypatch.setattr(usage, "gpu_use", lambda index: asked.append(index) or 0.5)
+    monkeypatch.setattr(usage, "gpu_use", lambda gpu_id: asked.append(gpu_id) or 0.5)
     read = Usage()
     read.watch_gpu()
-    found = [read.read() for _ in range(3)]
-    assert asked == [1]
-    assert {(row["gpu_memory_bytes"], row["gpu_use"]) for row in found} == {(3 << 30, 0.5)}
+    # The heartbeat reads it in a thread of its own, in which another GPU is current.
+    with ThreadPoolExecutor(1) as heartbeat:
+        found = [heartbeat.submit(read.read).result() for _ in range(3)]
+    assert asked == ["GPU-b0b-1"]
+    assert {(row["gpu_memory_bytes"], row["gpu_use"]) for row in found} == {(2 << 30, 0.5)}
 
 
 @pytest.mark.parametrize(
     ("answer", "found"),
-    [("12\n87\n", 0.87), ("12\n", None), ("12\n[N/A]\n", None), (subprocess.TimeoutExpired("x", 2), None)],
+    [("87\n", 0.87), ("", None), ("[N/A]\n", None), (subprocess.TimeoutExpired("x", 2), None)],
 )
 def test_nvidia_smi_may_answer_anything(monkeypatch: pytest.MonkeyPatch, answer: object, found: float | None) -> None:
-    def run(*_: object, **__: object) -> SimpleNamespace:
+    def run(command: list[str], **_: object) -> SimpleNamespace:
+        assert "--id=GPU-b0b-1" in command
         if isinstance(answer, Exception):
             raise answer
         return SimpleNamespace(stdout=answer)
 
     monkeypatch.setattr(usage.shutil, "which", lambda name: name)
     monkeypatch.setattr(usage.subprocess, "run", run)
-    assert gpu_use(1) == found
+    assert gpu_use("GPU-b0b-1") == found
     monkeypatch.setattr(usage.shutil, "which", lambda name: None)
-    assert gpu_use(1) is None
+    assert gpu_use("GPU-b0b-1") is None
