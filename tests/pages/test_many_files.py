@@ -14,6 +14,7 @@ from streamlit.testing.v1 import AppTest
 from samplemind_core.batches import sort_task
 from samplemind_core.batches.review import correct
 from samplemind_core.store import Answer, Batch
+from samplemind_core.tasks import worker
 from samplemind_core.workspace import Workspace
 
 Visit = Callable[..., AppTest]
@@ -162,3 +163,15 @@ def test_sorting_is_planned_when_something_changed_only(
     page.text_input(key="sort-pattern").set_value("{class}/{name}").run()
     assert not page.error
     assert "1 file** would be copied" in shown(page)
+    # Copies in a folder are taken back with one click, and nothing says any longer that they are there.
+    page.segmented_control(key="sort-way").set_value("folder").run()
+    page.text_input(key="sort-path").set_value(str(tmp_path / "sorted")).run()
+    page.button(key="sort-start").click().run()
+    worker.work(seeded)
+    page.run()
+    assert "1 file** copied into" in shown(page)
+    page.button(key="sort-undo").click().run()
+    assert not page.exception
+    assert page.success[0].value == "1 copy removed."
+    assert "copied into" not in shown(page)
+    assert "sort-undo" not in {button.key for button in page.button}

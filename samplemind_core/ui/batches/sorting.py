@@ -76,7 +76,7 @@ def sorting(batch: Batch) -> None:
     if zip_path(workspace(), batch.id).exists():
         st.link_button("Download the zip", batch_url(batch.id, ZIP), icon=":material/download:", key="sort-zip")
     if destination is not None and destination.expanduser().is_dir() and not _being_sorted_into(destination):
-        taking_back(destination.expanduser())
+        taking_back(batch, destination.expanduser())
 
 
 def _foreseen(batch: Batch, destination: Path | None, pattern: str, min_confidence: float) -> Preview:
@@ -108,17 +108,19 @@ def _being_sorted_into(destination: Path) -> bool:
     return any(task.params["destination"] == where for task in tasks)
 
 
-def taking_back(destination: Path) -> None:
-    """Draw the button that removes the copies of the newest sorting into a folder."""
-    found = journals(destination)
-    if not found:
-        return
-    if st.button("Take the last sorting back", icon=":material/undo:", key="sort-undo"):
+def taking_back(batch: Batch, destination: Path) -> None:
+    """Draw the button that removes the copies of the newest sorting into a folder, and what came of it."""
+    undone = st.session_state.pop(f"sort-undone-{batch.id}", None)
+    if undone is not None:
+        st.success(f"{words.plural(undone.done, 'copy')} removed.", icon=":material/undo:")
+        if undone.left:
+            parts.facts(dict(undone.left))
+    if journals(destination) and st.button("Take the last sorting back", icon=":material/undo:", key="sort-undo"):
         with error_boundary():
-            done = undo(destination)
-            st.success(f"{words.plural(done.done, 'copy')} removed.", icon=":material/undo:")
-            if done.left:
-                parts.facts(dict(done.left))
+            st.session_state[f"sort-undone-{batch.id}"] = undo(destination)
+            # What was copied is no longer there: the line that says so goes with it.
+            st.session_state.pop(f"sort-task-{batch.id}", None)
+            st.rerun()
 
 
 def _done(task: Task) -> None:
