@@ -166,7 +166,7 @@ function layoutOf(figure, rows, metric, log) {
   const few = last - first < 10;
   const empty = !rows.length;
   const pad = 0.02 * Math.max(1, last - first);
-  const wide = options.kind === 'lr' ? 14 : 0;
+  const wide = options.kind === 'lr' ? 24 : 0;
   return {
     height: options.height, autosize: true, uirevision: 'keep',
     margin: box.clientWidth < 420 ? { l: 44 + wide, r: 80, t: 14, b: 44 } : { l: 52 + wide, r: 96, t: 14, b: 44 },

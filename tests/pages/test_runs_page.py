@@ -172,3 +172,13 @@ def test_a_run_can_be_sent_as_a_page(several: Workspace, visit) -> None:
     page = several.run_report("wide")
     assert "This run has no checkpoint to judge." in page
     assert "train.lr" in page
+
+
+def test_filters_are_offered_where_there_is_something_to_choose(several: Workspace, visit) -> None:
+    def popovers() -> list[str]:
+        return [block.proto.popover.label for block in visit("runs").get("popover")]
+
+    assert "Filters" in popovers()
+    for run in ("r2", "r3"):
+        several.store.runs.delete(run)
+    assert "Filters" not in popovers()

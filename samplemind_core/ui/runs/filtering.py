@@ -9,6 +9,8 @@ import streamlit as st
 from samplemind_core.training.run_list import RunFilter, RunSummary, matching
 from samplemind_core.ui import parts
 
+_LABELS = {"status": "Status", "dataset": "Dataset", "owner": "Started by", "tag": "Tag"}
+
 
 def filters(summaries: Sequence[RunSummary]) -> list[RunSummary]:
     """Draw the search box and the filters; return the runs that they let pass."""
@@ -17,14 +19,21 @@ def filters(summaries: Sequence[RunSummary]) -> list[RunSummary]:
             "Search runs", key="q", type="search", placeholder="Search names, notes, tags, datasets, people",
             label_visibility="collapsed", bind="query-params", max_chars=200,
         )  # fmt: skip
-        with st.popover("Filters", icon=":material/filter_list:"):
-            wanted = RunFilter(
-                text=text or "",
-                statuses=_pick("Status", "status", {one.run.status: parts.status_word(one.run) for one in summaries}),
-                datasets=_pick("Dataset", "dataset", {one.dataset: one.dataset for one in summaries}),
-                owners=_pick("Started by", "owner", {one.run.owner: one.run.owner or "nobody" for one in summaries}),
-                tags=_pick("Tag", "tag", {tag: tag for one in summaries for tag in one.run.tags}),
-            )
+        offered = {
+            "status": {one.run.status: parts.status_word(one.run) for one in summaries},
+            "dataset": {one.dataset: one.dataset for one in summaries},
+            "owner": {one.run.owner: one.run.owner or "nobody" for one in summaries},
+            "tag": {tag: tag for one in summaries for tag in one.run.tags},
+        }
+        picked: dict[str, tuple[str, ...]] = dict.fromkeys(offered, ())
+        useful = [name for name, options in offered.items() if _useful(name, options)]
+        if useful:  # an empty popover is a button that does nothing
+            with st.popover("Filters", icon=":material/filter_list:"):
+                picked |= {name: _pick(name, offered[name]) for name in useful}
+    wanted = RunFilter(
+        text=text or "", statuses=picked["status"], datasets=picked["dataset"], owners=picked["owner"],
+        tags=picked["tag"],
+    )  # fmt: skip
     return matching(summaries, wanted)
 
 
@@ -35,12 +44,15 @@ def clear() -> None:
         st.session_state[name] = []
 
 
-def _pick(label: str, name: str, options: dict[str, str]) -> tuple[str, ...]:
-    if len(options) < (1 if name == "tag" else 2) and not st.session_state.get(name):
-        return ()  # nothing to choose from
+def _useful(name: str, options: dict[str, str]) -> bool:
+    """Return whether there is something to choose from, or something was chosen that can be taken back."""
+    return len(options) >= (1 if name == "tag" else 2) or bool(st.session_state.get(name) or st.query_params.get(name))
+
+
+def _pick(name: str, options: dict[str, str]) -> tuple[str, ...]:
     return tuple(
         st.multiselect(
-            label, sorted(options), format_func=lambda key: options.get(key, key), key=name, bind="query-params",
-            placeholder="All",
+            _LABELS[name], sorted(options), format_func=lambda key: options.get(key, key), key=name,
+            bind="query-params", placeholder="All",
         )
     )  # fmt: skip
