@@ -19,7 +19,7 @@ def filters(summaries: Sequence[RunSummary]) -> list[RunSummary]:
             "Search runs", key="q", type="search", placeholder="Search names, notes, tags, datasets, people",
             label_visibility="collapsed", bind="query-params", max_chars=200,
         )  # fmt: skip
-        offered = {
+        offered: dict[str, dict[str, str]] = {
             "status": {one.run.status: parts.status_word(one.run) for one in summaries},
             "dataset": {one.dataset: one.dataset for one in summaries},
             "owner": {one.run.owner: one.run.owner or "nobody" for one in summaries},
