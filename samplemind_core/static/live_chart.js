@@ -192,7 +192,7 @@ function logTicks(traces) {
   const highest = Math.ceil(Math.log10(Math.max(...values)));
   const steps = highest - lowest > 2 ? [1] : [1, 2, 5];
   const powers = Array.from({ length: highest - lowest + 1 }, (_, i) => lowest + i);
-  const ticks = powers.flatMap(power => steps.map(step => [Number(`${step}e${power}`), power < -5 ? `${step}e\u2212${-power}` : null]));
+  const ticks = powers.flatMap(power => steps.map(step => [Number(`${step}e${power}`), power < -4 ? `${step}e\u2212${-power}` : null]));
   return { tickmode: 'array', tickvals: ticks.map(([value]) => value), ticktext: ticks.map(([value, text]) => text ?? String(value)) };
 }
 
