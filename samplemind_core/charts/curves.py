@@ -379,8 +379,9 @@ def _last(values: Curve) -> float:
 def _rate_ticks(values: Curve) -> dict[str, Any]:
     """Return ticks at powers of ten, or at 1, 2 and 5 times these where the rates span little."""
     finite = _finite(values)
-    lowest, highest = math.floor(math.log10(min(finite))), math.ceil(math.log10(max(finite)))
-    steps = (1,) if highest - lowest > 2 else (1, 2, 5)
+    least, most = math.log10(min(finite)), math.log10(max(finite))
+    lowest, highest = math.floor(least), math.ceil(most)
+    steps = (1,) if most - least > 2 else (1, 2, 5)
     ticks = [step * 10.0**power for power in range(lowest, highest + 1) for step in steps]
     texts = [f"{tick:.6f}".rstrip("0") if tick >= 9e-5 else f"{tick:.0e}".replace("e-0", "e−") for tick in ticks]
     return {"tickmode": "array", "tickvals": ticks, "ticktext": [text.rstrip(".") for text in texts]}

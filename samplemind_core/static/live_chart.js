@@ -166,7 +166,7 @@ function layoutOf(figure, rows, metric, log) {
   const few = last - first < 10;
   const empty = !rows.length;
   const pad = 0.02 * Math.max(1, last - first);
-  const wide = options.kind === 'lr' ? 24 : 0;
+  const wide = options.kind === 'lr' ? 24 : log ? 12 : 0;
   return {
     height: options.height, autosize: true, uirevision: 'keep',
     margin: box.clientWidth < 420 ? { l: 44 + wide, r: 80, t: 14, b: 44 } : { l: 52 + wide, r: 96, t: 14, b: 44 },
@@ -188,9 +188,9 @@ function layoutOf(figure, rows, metric, log) {
 function logTicks(traces) {
   const values = traces.flatMap(trace => trace.y).filter(value => value != null);
   if (!values.length) return {};
-  const lowest = Math.floor(Math.log10(Math.min(...values)));
-  const highest = Math.ceil(Math.log10(Math.max(...values)));
-  const steps = highest - lowest > 2 ? [1] : [1, 2, 5];
+  const [least, most] = [Math.log10(Math.min(...values)), Math.log10(Math.max(...values))];
+  const [lowest, highest] = [Math.floor(least), Math.ceil(most)];
+  const steps = most - least > 2 ? [1] : [1, 2, 5];
   const powers = Array.from({ length: highest - lowest + 1 }, (_, i) => lowest + i);
   const ticks = powers.flatMap(power => steps.map(step => [Number(`${step}e${power}`), power < -4 ? `${step}e\u2212${-power}` : null]));
   return { tickmode: 'array', tickvals: ticks.map(([value]) => value), ticktext: ticks.map(([value, text]) => text ?? String(value)) };
