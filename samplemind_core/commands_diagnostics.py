@@ -94,9 +94,12 @@ def calibrate(
 
     Where samples have several labels, the confidence of each is measured as it is: they share no temperature.
     """
+    from samplemind_core.training.checkpoints import require_own
+
     with failing(as_json), err.status("Calibrating"):
         workspace = Workspace()
-        run, _ = workspace.resolve(checkpoint)
+        run, kept = workspace.resolve(checkpoint)
+        require_own(workspace.root / kept.path)
         by_label = None
         if workspace.dataset(run.dataset_id).multi_label:
             by_label = {split: workspace.label_calibration(checkpoint, split=split) for split in SETTLED}

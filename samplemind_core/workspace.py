@@ -755,8 +755,10 @@ class Workspace:
         """Fit a checkpoint's temperature on its validation clips, keep it with the checkpoint and return it."""
         from samplemind_core.data.dataset import require_one_label
         from samplemind_core.evaluation.calibration import calibrate_checkpoint
+        from samplemind_core.training.checkpoints import require_own
 
         run, checkpoint = self.resolve(ref)
+        require_own(self.root / checkpoint.path)
         require_one_label(self.dataset(run.dataset_id), "A temperature")
         self.judge(ref, split="val")  # leaves the logits that the temperature is fitted on
         temperature = calibrate_checkpoint(self.store, self.root, checkpoint, run.dataset_id)

@@ -169,10 +169,7 @@ def rewrite_info(path: Path, info: CheckpointInfo) -> int:
     StorageError
         If it cannot be written; the checkpoint stays as it was.
     """
-    if Path(__file__).resolve().parents[1] in path.resolve().parents:
-        raise CheckpointError(
-            f"'{path.name}' came with SampleMind and stays as it is.", "Train a network of your own to adjust it."
-        )
+    require_own(path)
     read_info(path)  # refuses what is not ours
     content = path.read_bytes()
     length = int.from_bytes(content[:8], "little")
@@ -183,6 +180,14 @@ def rewrite_info(path: Path, info: CheckpointInfo) -> int:
     whole = len(text).to_bytes(8, "little") + text + content[8 + length :]
     write_atomic(path, whole)
     return len(whole)
+
+
+def require_own(path: Path) -> None:
+    """Raise :class:`CheckpointError` for the checkpoint that the package brings along, which nobody adjusts."""
+    if Path(__file__).resolve().parents[1] in path.resolve().parents:
+        raise CheckpointError(
+            f"'{path.name}' came with SampleMind and stays as it is.", "Train a network of your own to adjust it."
+        )
 
 
 def load_tensors(path: Path, prefix: str, device: str | torch.device = "cpu") -> dict[str, Tensor]:

@@ -60,6 +60,11 @@ def test_what_comes_with_the_package_is_never_rewritten(put) -> None:
         rewrite_info(inside, read_info(starter.STARTER_FILE))
 
 
+def test_calibrating_it_is_refused_for_what_it_is(workspace) -> None:
+    with pytest.raises(CheckpointError, match="came with SampleMind"):
+        workspace.calibrate("starter")
+
+
 def test_a_copy_without_one_says_so(tmp_path, monkeypatch, workspace) -> None:
     put_starter(tmp_path, monkeypatch)
     starter.CARD.unlink()
