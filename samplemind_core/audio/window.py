@@ -25,7 +25,8 @@ def fit_window(waveform: NDArray[np.floating[Any]], config: FeatureConfig) -> tu
     A longer clip is cropped: ``crop="loudest"`` keeps the window of the highest energy (the
     earliest of equals), ``crop="start"`` the beginning. With ``align="onset"`` the window then moves
     to the :func:`onset` of what was kept (for the beginning: of the whole clip), so that silence
-    before a sound makes no difference, however long. What is missing at the end is zeros.
+    before a sound makes no difference, however long from the 5 ms on that are kept of it; a sound that
+    begins earlier in its file begins that much earlier in the window. What is missing at the end is zeros.
 
     Parameters
     ----------
