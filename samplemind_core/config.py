@@ -463,7 +463,7 @@ class RunConfig(Config):
 
     @property
     def planned_epochs(self) -> int:
-        """How many epochs were planned before anybody extended the run."""
+        """How many epochs the run had before anybody extended it: those planned, or fewer where it stopped early."""
         return self.extended_at[0] if self.extended_at else self.train.epochs
 
     def for_clips(self, num_train: int) -> RunConfig:
