@@ -579,10 +579,13 @@ class Workspace:
         Raises
         ------
         NotFoundError
-            If there is no such run or checkpoint; the message lists those there are.
+            If there is no such run or checkpoint; the message lists those there are. Also for ``mean(…)`` and
+            ``folds(…)``, which are several.
         """
         if is_starter(ref):
             return starter_checkpoint()
+        if control.TAKEN.fullmatch(ref):
+            raise NotFoundError(f"'{ref}' does not name one checkpoint.", "Name a run, as RUN, RUN:last or RUN:EPOCH.")
         name, _, which = ref.partition(":")
         run = control.still_there(self.run(name))
         which = which or "best"

@@ -440,6 +440,7 @@ def test_a_bad_file_has_its_line_and_the_others_go_on(ask: Call, trained: Path, 
     [
         ("evaluate", "nobody"),
         ("evaluate", "first:77"),
+        ("classify", "mean(first, second)", "a.wav"),
         ("evaluate", "first", "--split", "dev"),
         ("evaluate", "first", "--dataset", "nothing"),
         ("compare", "first", "nobody"),
