@@ -146,12 +146,13 @@ def accept(
     Raises
     ------
     DataError, StorageError, VersionConflictError
-        As :meth:`samplemind_core.data.editing.Editor.add`.
+        As :meth:`samplemind_core.data.editing.Editor.add`; also where two of them name one sound differently.
     JobError
         If somebody else decided about one of them meanwhile.
     """
     chosen = workspace.store.corrections.get(ids)
     _check_waiting(chosen)
+    _check_agreed(chosen)
     sounds = {
         correction.id: NewClip(
             path=workspace.root / correction.file,
@@ -194,6 +195,18 @@ def retrain(workspace: Workspace, dataset: str, like: str, *, owner: str = "") -
     """
     old = workspace.run(like)
     return workspace.submit(dataset, RunConfig.model_validate(old.config), owner=owner)
+
+
+def _check_agreed(corrections: Collection[Correction]) -> None:
+    first: dict[str, Correction] = {}
+    for correction in corrections:
+        other = first.setdefault(correction.content_hash, correction)
+        if other.label != correction.label:
+            raise DataError(
+                f"'{correction.name}' was corrected to {other.label} by {other.by or 'somebody'} and to "
+                f"{correction.label} by {correction.by or 'somebody'}.",
+                "Accept one of them and reject the other.",
+            )
 
 
 def _check_waiting(corrections: Collection[Correction]) -> None:

@@ -94,6 +94,18 @@ def test_accepted_ones_become_training_clips_of_a_new_version(
         accept(workspace, [made.id], "bursts", by="bob")
 
 
+def test_two_opinions_on_one_sound_are_not_both_accepted(workspace: Workspace, dataset: Dataset, sound: Path) -> None:
+    ann, bob, eve = (
+        correct(workspace, sound, name="new.wav", label=label, called="low", by=by)
+        for by, label in (("ann", "clap"), ("bob", "tom"), ("eve", "clap"))
+    )
+    with pytest.raises(DataError, match="clap by ann and to tom by bob"):
+        accept(workspace, [ann.id, bob.id], "bursts")
+    assert workspace.dataset("bursts").version == 1
+    reject(workspace, [bob.id])
+    assert accept(workspace, [ann.id, eve.id], "bursts").version is not None
+
+
 def test_rejected_ones_stay_on_record(workspace: Workspace, dataset: Dataset, sound: Path) -> None:
     made = correct(workspace, sound, name="new.wav", label="clap", by="ann")
     reject(workspace, [made.id], by="eve")
