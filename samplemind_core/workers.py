@@ -10,6 +10,7 @@ run and keeps none alive.
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import platform
@@ -18,7 +19,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,13 @@ class Work(Protocol):
     @property
     def heartbeat_at(self) -> float | None:
         """When the lease was last renewed, by the worker's clock."""
+
+
+def asked_to_serve(arguments: Sequence[str], module: str, what: str) -> bool:
+    """Return whether a worker's command line has ``--serve``; anything else on it ends the process with a word."""
+    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=what)
+    parser.add_argument("--serve", action="store_true", help="wait for more instead of ending when none is left")
+    return bool(parser.parse_args(arguments).serve)
 
 
 def identity() -> dict[str, Any]:

@@ -10,9 +10,9 @@ import signal
 import sys
 import time
 
-from samplemind_core.errors import JobError, StoreError
+from samplemind_core.errors import JobError, SampleMindError, StoreError
 from samplemind_core.tasks import jobs
-from samplemind_core.workers import identity
+from samplemind_core.workers import asked_to_serve, identity
 from samplemind_core.workspace import Workspace
 
 POLL_S = 1.0
@@ -20,17 +20,21 @@ POLL_S = 1.0
 
 def main(arguments: list[str]) -> int:
     """Work through the queue; return the process's exit code."""
-    serve = "--serve" in arguments
+    serve = asked_to_serve(arguments, jobs.TASK_WORKERS.module, "Does the queued imports, analyses and batches.")
     # The dashboard's terminal must not end a task; Stop and SIGTERM do.
     signal.signal(signal.SIGINT, signal.SIG_DFL if serve else signal.SIG_IGN)
-    workspace = Workspace()
+    try:
+        workspace = Workspace()
+    except SampleMindError as error:
+        print(error, file=sys.stderr)
+        return 1
     while True:
         try:
             with jobs.TASK_WORKERS.hold(workspace.settings):
                 work(workspace, serve=serve)
         except JobError as error:
             print(error, file=sys.stderr)
-            return 0
+            return 1 if serve else 0
         except StoreError as error:
             print(error, file=sys.stderr)
             return 1

@@ -10,28 +10,33 @@ import signal
 import sys
 import time
 
-from samplemind_core.errors import JobError, StoreError
+from samplemind_core.errors import JobError, SampleMindError, StoreError
 from samplemind_core.settings import Settings
 from samplemind_core.store import Store
 from samplemind_core.training import jobs
+from samplemind_core.workers import asked_to_serve
 
 POLL_S = 1.0
 
 
 def main(arguments: list[str]) -> int:
     """Work through the queue; return the process's exit code."""
-    serve = "--serve" in arguments
-    settings = Settings.from_environment()
+    serve = asked_to_serve(arguments, jobs.TRAINERS.module, "Trains the queued runs of a workspace.")
     # The dashboard's terminal must not end a run; Stop and SIGTERM do.
     signal.signal(signal.SIGINT, signal.SIG_DFL if serve else signal.SIG_IGN)
-    store = Store(settings.url)
+    try:
+        settings = Settings.from_environment()
+        store = Store(settings.url)
+    except SampleMindError as error:
+        print(error, file=sys.stderr)
+        return 1
     while True:
         try:
             with jobs.as_worker(settings):
                 work(store, settings, serve=serve)
         except JobError as error:
             print(error, file=sys.stderr)
-            return 0
+            return 1 if serve else 0
         except StoreError as error:
             print(error, file=sys.stderr)
             return 1

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -16,6 +17,7 @@ import pytest
 from samplemind_core.errors import JobError, NotFoundError
 from samplemind_core.store import Task
 from samplemind_core.tasks import TaskContext, jobs, worker
+from samplemind_core.training import worker as trainer
 from samplemind_core.workers import identity
 from samplemind_core.workspace import Workspace
 from tests.waiting import wait_until
@@ -173,6 +175,20 @@ def test_one_worker_at_a_time(workspace: Workspace) -> None:
         jobs.TASK_WORKERS.hold(workspace.settings),
     ):
         pass
+
+
+@pytest.mark.parametrize("process", [worker, trainer], ids=["tasks", "training"])
+def test_a_worker_that_cannot_begin_says_why(
+    process: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        process.main(["--sever"])
+    assert ended.value.code == 2
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setenv("SAMPLEMIND_WORKSPACE", str(tmp_path))
+    monkeypatch.setenv("SAMPLEMIND_DATABASE_URL", "mysql://here")
+    assert process.main(["--serve"]) == 1
+    assert "must be SQLite or PostgreSQL" in capsys.readouterr().err
 
 
 def test_a_worker_that_lost_its_task_records_nothing(workspace: Workspace) -> None:
