@@ -203,7 +203,9 @@ class Editor:
             several = len(by_name.get(wrong[0], ()))
             raise NotFoundError(
                 f"Dataset '{self.dataset.name}' has {several or 'no'} clips called '{wrong[0]}'.",
-                f"Name the one meant by its id: {quoted(map(str, by_name[wrong[0]]))}." if several else "",
+                f"Name the one meant by its id: {quoted(map(str, by_name[wrong[0]]))}."
+                if several
+                else f"Name clips by their id or name, such as {quoted(clip.name for clip in self._all()[:1])}.",
             )
         return [by_name[name][0] for name in names]
 
