@@ -225,8 +225,8 @@ def _parts(where: AnswerFilter) -> list[ColumnElement[bool]]:
     return parts
 
 
-def _holds(column: object, text: str) -> ColumnElement[bool]:
-    found: ColumnElement[bool] = func.lower(column).contains(text.lower(), autoescape=True)
+def _holds(column: Any, text: str) -> ColumnElement[bool]:
+    found: ColumnElement[bool] = column.icontains(text, autoescape=True)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -168,6 +169,7 @@ def _engine(url: str) -> Engine:
     @event.listens_for(engine, "connect")
     def _on_connect(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # we begin transactions ourselves, see below
+        connection.create_function("lower", 1, _lower, deterministic=True)
         cursor = connection.cursor()
         cursor.execute("pragma journal_mode=wal")
         cursor.execute("pragma synchronous=normal")
@@ -182,6 +184,11 @@ def _engine(url: str) -> Engine:
         connection.exec_driver_sql("begin immediate" if write else "begin")
 
     return engine
+
+
+def _lower(value: Any) -> Any:
+    """Return a text in small letters, accents as one sign: SQLite's own knows A to Z, and a Mac writes two signs."""
+    return unicodedata.normalize("NFC", value).lower() if isinstance(value, str) else value
 
 
 def _away(error: DBAPIError) -> StoreError:

@@ -118,6 +118,15 @@ def test_a_search_takes_signs_literally(store: Store, make_dataset: Make, make_c
     assert [clip.row for clip in store.datasets.clips("d1", text=text)] == [0]
 
 
+def test_a_search_knows_accents_in_either_case_and_writing(make_dataset: Make, make_clip: MakeClip) -> None:
+    store = Store("sqlite://")  # other databases compare texts by their own rules
+    names = ("SCHLA\u0308GE.wav", "Schl\u00e4ge 2.wav", "plain.wav")
+    store.datasets.add(make_dataset(), [make_clip(row, name=name) for row, name in enumerate(names)])
+    for text in ("schl\u00e4ge", "schla\u0308ge", "SCHL\u00c4GE"):
+        assert [clip.row for clip in store.datasets.clips("d1", text=text)] == [0, 1]
+    store.close()
+
+
 def test_filters_see_one_dataset_only(store: Store, dataset: Dataset, make_dataset: Make, make_clip: MakeClip) -> None:
     other = store.datasets.add(make_dataset(), [make_clip(0)])
     assert store.datasets.count_clips(other.id) == 1
