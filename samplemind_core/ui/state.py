@@ -70,16 +70,12 @@ def choose(label: str, options: Mapping[str, str], param: str, *, default: str |
     wanted = st.query_params.get(param)
     if wanted is not None and wanted not in options:
         st.caption(f"The link names “{wanted}”, which is not here any more.")
-    if wanted in options and st.session_state.get(followed) != wanted:
-        # The address changed under the widget: somebody followed a link.
-        st.session_state[key] = wanted
-    elif st.session_state.get(key) not in options:
-        st.session_state[key] = default if default in options else next(iter(options))
+    _settle(options, key, followed, wanted, default)
     # Drawn from a copy: options may vanish between runs, and a select box keeps what it was told.
     choice = st.selectbox(
         label, list(options), format_func=lambda name: options.get(name, name), key=key, help=help or None
     )
-    _to_address(param, choice, followed)
+    _to_address(param, choice, followed, options[choice])
     return choice
 
 
@@ -107,22 +103,37 @@ def choose_section(
     first = next(iter(sections))
     key = key or f"section-{first}-{len(sections)}"
     followed = f"{key}-address"
-    wanted = st.query_params.get(param)
-    if wanted in sections and st.session_state.get(followed) != wanted:
-        st.session_state[key] = wanted
-    elif st.session_state.get(key) not in sections:
-        st.session_state[key] = first
+    _settle(sections, key, followed, st.query_params.get(param))
     chosen = st.segmented_control(
         label, list(sections), format_func=lambda name: sections[name], required=True, key=key,
         label_visibility="collapsed",
     )  # fmt: skip
     choice = chosen or first
-    _to_address(param, choice, followed)
+    _to_address(param, choice, followed, sections[choice])
     return choice
 
 
-def _to_address(param: str, choice: str, followed: str) -> None:
+def _settle(
+    options: Mapping[str, str], key: str, followed: str, wanted: str | None, default: str | None = None
+) -> None:
+    """Say what a widget shall have chosen, before it is drawn.
+
+    The browser knows a choice by what it shows. Where that changed meanwhile, as the status of a run does, what it
+    sends is none of the options any more: the address still says which one is meant.
+    """
+    chosen = st.session_state.get(key)
+    if wanted in options and (st.session_state.get(followed) != wanted or chosen not in options):
+        # Somebody followed a link; or the choice is called something else now.
+        st.session_state[key] = wanted
+    elif chosen not in options:
+        st.session_state[key] = default if default in options else next(iter(options))
+    elif st.session_state.get(f"{followed}-shown") != options[chosen]:
+        st.session_state[key] = chosen  # so that the browser is told what to show
+
+
+def _to_address(param: str, choice: str, followed: str, shown: str) -> None:
     # Told only what is new: the browser takes it as the whole address, and a component may have changed that meanwhile.
     if st.query_params.get(param) != choice:
         st.query_params[param] = choice
     st.session_state[followed] = choice
+    st.session_state[f"{followed}-shown"] = shown

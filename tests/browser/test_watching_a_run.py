@@ -118,6 +118,30 @@ def test_curves_grow_for_every_viewer(dashboard: Dashboard, space: Workspace, st
     space.store.runs.end(run.id, "finished", "All 4 epochs are done.")
 
 
+def test_a_run_that_ends_stays_the_one_that_is_shown(
+    dashboard: Dashboard, space: Workspace, start: Callable[..., Run]
+) -> None:
+    run, newer = start("ending", epochs=2), start("newer", epochs=1)
+    context = dashboard.context()
+    page = dashboard.page(context, f"/train?run={run.id}")
+    drawn(page, 2)
+    space.store.runs.end(run.id, "finished", "All 2 epochs are done.")
+    expect(badge(page, "Finished")).to_be_visible()
+    chosen = page.get_by_test_id("stSelectbox").locator("input").first
+    expect(chosen).to_have_value(re.compile("^ending · finished"))
+    # The browser knows a choice by what it shows: what it was called before must not lead to another run.
+    main = settled(page)
+    main.get_by_text("Log scale").click()
+    expect(page.locator(".stApp[data-test-script-state=running]")).to_have_count(0)
+    expect(main.get_by_role("heading", name="ending", exact=True)).to_be_visible()
+    wait_until(lambda: charts(page).first.evaluate("box => box.layout.yaxis.type") == "log", "the scale has changed")
+    expect(page).to_have_url(re.compile(f"run={run.id}"))
+    expect(main.get_by_role("heading", name="ending", exact=True)).to_be_visible()
+    dashboard.check(page)
+    context.close()
+    space.store.runs.end(newer.id, "finished", "Enough of it.")
+
+
 def test_a_verdict_appears_with_what_may_help(
     dashboard: Dashboard, space: Workspace, start: Callable[..., Run]
 ) -> None:
