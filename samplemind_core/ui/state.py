@@ -121,11 +121,11 @@ def _settle(
     The browser knows a choice by what it shows. Where that changed meanwhile, as the status of a run does, what it
     sends is none of the options any more: the address still says which one is meant.
     """
-    chosen = st.session_state.get(key)
+    chosen: str | None = st.session_state.get(key)
     if wanted in options and (st.session_state.get(followed) != wanted or chosen not in options):
         # Somebody followed a link; or the choice is called something else now.
         st.session_state[key] = wanted
-    elif chosen not in options:
+    elif chosen is None or chosen not in options:
         st.session_state[key] = default if default in options else next(iter(options))
     elif st.session_state.get(f"{followed}-shown") != options[chosen]:
         st.session_state[key] = chosen  # so that the browser is told what to show
