@@ -6,6 +6,7 @@ import codecs
 import csv
 import io
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -166,11 +167,14 @@ def _labels(cells: Sequence[str], header: Sequence[str], columns: _Columns) -> t
 
 
 def _locate(path: str, lookup: Lookup) -> tuple[str, Reader] | str:
-    """Return the file that a path names, with either slash and with or without blanks around it."""
+    """Return the file that a path names: with either slash, blanks around it or none, accents as one sign or two."""
     if not path.strip():
         return "Has no path."
     fault = ""
-    for spelling in dict.fromkeys((path, path.strip(), path.strip().replace("\\", "/"))):
+    plain = path.strip().replace("\\", "/")
+    # A table that was typed on one machine and files that were named on a Mac write one accent as one or two signs.
+    accents = [unicodedata.normalize(form, plain) for form in ("NFC", "NFD")]
+    for spelling in dict.fromkeys((path, path.strip(), plain, *accents)):
         pure = PurePosixPath(spelling)
         if pure.is_absolute() or ".." in pure.parts or spelling[1:3] in (":\\", ":/"):
             return "Leads out of the manifest's folder; paths must be relative to it."

@@ -145,6 +145,15 @@ def test_files_of_a_folder(tmp_path: Path) -> None:
         assert "already listed in line 2" in reasons[1]
 
 
+def test_accents_are_found_however_they_are_written(tmp_path: Path) -> None:
+    for name in ("Schla\u0308ge.wav", "d\u00e9cor.wav"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "list.csv").write_text("path,label\nSchl\u00e4ge.wav,kick\nde\u0301cor.wav,snare\n", encoding="utf-8")
+    with open_source(tmp_path / "list.csv", ImportOptions(), Limits()) as found:
+        assert [clip.label for clip in found.candidates] == ["kick", "snare"]
+        assert found.rejects == []
+
+
 def test_an_empty_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "list.csv").touch()
     with (
