@@ -291,7 +291,7 @@ class ModelConfig(Config):
             raise ConfigError(
                 f"The network '{NETWORKS[self.name]}' needs spectrograms of at least {least} x {least} points, "
                 f"got {features.n_mels} x {features.frames}.",
-                "Use a longer window, a shorter hop, or samplemind_cnn.",
+                "Use more mel bands, a longer window or a shorter hop, or samplemind_cnn.",
             )
 
 
