@@ -206,10 +206,13 @@ def test_training_prints_a_line_per_epoch_and_then_the_run(call: Call) -> None:
 
 def test_a_run_that_fails_is_no_success(call: Call) -> None:
     call("demo", "--per-class", 3)
-    result = call("train", "--dataset", "demo", "--set", "model.name=unheard_of", "--json", rc=1)
+    result = call("train", "--dataset", "demo", *SMALL, "--set", "model.init=starter", "--json", rc=1)
     run = lines(result)[-1]["run"]
     assert run["status"] == "failed"
-    assert "unheard_of" in run["end_reason"]
+    assert "cannot start from the starter model" in run["end_reason"]  # which has another front end
+    told = only(call("train", "--dataset", "demo", "--set", "model.name=unheard_of", "--json", rc=1))
+    assert told["kind"] == "ConfigError"
+    assert "unheard_of" in told["error"]
 
 
 def test_ctrl_c_stops_and_saves(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
