@@ -48,7 +48,6 @@ def picking(options: dict[str, str]) -> Picked | None:
         with right:
             split = choose("Measured on", _splits(dataset), "split", default="test", help=_SPLIT_HELP)
         refs = _checkpoints(dataset)
-        hint("split")
     if not answers_are_there(dataset, split, list(refs.values())):
         return None
     with st.spinner("Measuring on the same samples", show_time=True):
@@ -99,6 +98,7 @@ def _checkpoints(dataset: Dataset) -> dict[str, str]:
                 help="Judges the average of their probabilities as one more model.",
             )
             st.query_params["mean"] = "1" if mean else "0"
+        hint("split")
     return refs
 
 
