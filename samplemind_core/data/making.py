@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +54,7 @@ def make_clips(files: Sequence[RawFile], *, folder: str, features: FeatureConfig
     """
     readings: list[Reading] = []
     windows: list[NDArray[np.float32]] = []
-    sources = ((file.data, PurePosixPath(file.name).name) for file in files)
+    sources = ((file.data, file.name.rpartition("/")[2]) for file in files)
     for file, decoded in zip(files, decode_all(sources, features.sample_rate_hz, limits=limits), strict=True):
         if isinstance(decoded, AudioError):
             readings.append(Reading(file.name, str(decoded)))
@@ -74,7 +73,7 @@ def make_clips(files: Sequence[RawFile], *, folder: str, features: FeatureConfig
 
 def lost(file: RawFile) -> Outcome:
     """Return what is said of a file that ended the process that decoded it, twice."""
-    return Reading(file.name, str(lost_error(PurePosixPath(file.name).name))), b""
+    return Reading(file.name, str(lost_error(file.name.rpartition("/")[2]))), b""
 
 
 def write_new(path: str, data: bytes) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal
 
 from samplemind_core.audio.decode import AUDIO_SUFFIXES, printable
@@ -136,7 +136,8 @@ class Sieve:
         """Return whether a file of this relative name may be audio."""
         parts = name.split("/")
         base = parts[-1]
-        suffix = PurePosixPath(base.rstrip()).suffix.lower()
+        stem, dot, ending = base.rstrip().rpartition(".")
+        suffix = f".{ending}".lower() if stem and dot and ending else ""
         if _MACOS_FOLDER in parts:
             self._note(_MACOS_FOLDER, "macOS metadata, not samples.", name)
         elif base.lower() in _JUNK_NAMES:
