@@ -110,8 +110,9 @@ def test_what_is_stored_without_the_setting_is_found_again_and_not_aligned() -> 
 
 
 def test_ready_made_spectrograms_stay_as_they_are() -> None:
-    def dataset(kind: str) -> Any:
-        return SimpleNamespace(kind=kind, features=FeatureConfig().model_dump(mode="json"))
+    def dataset(kind: str) -> Dataset:
+        stored = FeatureConfig().model_dump(mode="json")
+        return Dataset("d", "d", kind, ("a", "b"), 9, 0, "", "", 0, 0.0, features=stored)  # type: ignore[arg-type]
 
     quick = build_config("quick")
     assert fitted(quick, dataset("audio"), 10_000) is quick
