@@ -231,7 +231,7 @@ def _all_resampled(sounds: list[_Short | AudioError], sample_rate_hz: int) -> It
     for sound in sounds:
         if isinstance(sound, _Short):
             sound.mixer.note(sound.block)
-    mixed: deque[_Mono | AudioError] = deque()
+    mixed: deque[_Short | AudioError] = deque()
     for sound in sounds:
         try:
             mixed.append(_mixed(sound) if isinstance(sound, _Short) else sound)
@@ -241,26 +241,16 @@ def _all_resampled(sounds: list[_Short | AudioError], sample_rate_hz: int) -> It
     while mixed:
         mono = mixed.popleft()
         try:
-            yield _resampled(mono, sample_rate_hz) if isinstance(mono, _Mono) else mono
+            yield _resampled(mono, sample_rate_hz) if isinstance(mono, _Short) else mono
         except AudioError as error:
             yield error
 
 
 @dataclass(frozen=True, slots=True)
 class _Short:
-    """A file whose samples (frames, channels) are all read, and the mixer that is to have them."""
+    """A file whose samples are all read, (frames, channels) and once they are mixed (frames,), and their mixer."""
 
     block: NDArray[np.float32]
-    info: AudioInfo
-    shown: str
-    mixer: _Mixer
-
-
-@dataclass(frozen=True, slots=True)
-class _Mono:
-    """A short file's samples (frames,) as they are resampled, and the mixer that has had them."""
-
-    waveform: NDArray[np.float32]
     info: AudioInfo
     shown: str
     mixer: _Mixer
@@ -351,17 +341,17 @@ def _begun(
         return _decoded(waveform, info, mixer, shown, sample_rate_hz)
 
 
-def _mixed(sound: _Short) -> _Mono:
-    """Return a short file's samples in mono, at its own rate."""
+def _mixed(sound: _Short) -> _Short:
+    """Return a short file in mono, at its own rate."""
     mono = sound.mixer.mean(sound.block)
     if (channel := sound.mixer.instead) is not None:
         mono = sound.block[:, channel]
-    return _Mono(mono, sound.info, sound.shown, sound.mixer)
+    return replace(sound, block=mono)
 
 
-def _resampled(mono: _Mono, sample_rate_hz: int) -> Decoded:
-    """Return a short file's waveform."""
-    waveform = mono.waveform
+def _resampled(mono: _Short, sample_rate_hz: int) -> Decoded:
+    """Return the waveform of a short file in mono."""
+    waveform = mono.block
     if mono.info.sample_rate_hz != sample_rate_hz:
         waveform = _resamplers.whole(waveform, mono.info.sample_rate_hz, sample_rate_hz)
     waveform = np.ascontiguousarray(waveform, dtype=np.float32)
